@@ -1,0 +1,212 @@
+// L3: deadlines of an engine's flows, about one microsecond apart, in constant time.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include <proa/base/check.hpp>
+#include <proa/base/time.hpp>
+#include <proa/engine/lazy_array.hpp>
+
+namespace proa {
+
+/// A hierarchical timing wheel (Varghese and Lauck, SOSP 1987, scheme 7): nine levels of 64 slots
+/// cover every Instant. One deadline per entry; entries are the slots of the flow table.
+///
+/// An entry lies at the level of the highest 6-bit digit in which its deadline differs from the
+/// wheel's own time, so within a level the occupied slots are always ahead of the current one and
+/// every lower level is due before every higher one: no slot is ever shared by two rotations, and
+/// a poller that comes late by any amount visits each occupied slot once.
+class TimingWheel {
+ public:
+  static constexpr unsigned tick_shift = 10;  // 1,024 ns per tick
+  static constexpr Duration tick{1 << tick_shift};
+
+  TimingWheel(std::uint32_t entries, Instant now) : entries_(entries), elapsed_(floor_tick(now)) {}
+
+  /// Makes sure entry `i` expires at `deadline` or earlier; an earlier one stays where it is (the
+  /// owner asks its flow again on expiry, which is cheaper than moving on every packet).
+  void arm_no_later_than(std::uint32_t i, Instant deadline) noexcept {
+    if (deadline == never) return;
+    Entry& entry = entries_[i];
+    const std::uint64_t at = ceil_tick(deadline);
+    if (entry.bucket != unarmed) {
+      if (entry.tick <= at) return;
+      unlink(i);
+    }
+    entry.tick = at;
+    link(i);
+  }
+
+  void cancel(std::uint32_t i) noexcept {
+    if (entries_[i].bucket != unarmed) unlink(i);
+  }
+
+  [[nodiscard]] bool armed(std::uint32_t i) const noexcept { return entries_[i].bucket != unarmed; }
+  [[nodiscard]] std::uint32_t size() const noexcept { return armed_; }
+
+  /// No entry expires before this moment; an entry may expire later (its slot must first be split).
+  [[nodiscard]] Instant next_expiry() const noexcept {
+    if (due_ != 0) return Instant{};
+    if (levels_in_use_ == 0) return never;
+    const auto level = static_cast<unsigned>(std::countr_zero(levels_in_use_));
+    return instant_of(slot_start(level, first_slot(level)));
+  }
+
+  /// Disarms the entries whose deadline is not after `now` and calls `fire(i)` for each, at most
+  /// `budget` of them; returns how many. `fire` may arm and cancel any entry. What it arms for a
+  /// moment not after `now` waits for the next call, so this ends.
+  template <class Fire>
+  std::uint32_t expire(Instant now, std::uint32_t budget, Fire&& fire) noexcept {
+    if (armed_ == 0) {
+      elapsed_ = std::max(elapsed_, floor_tick(now));
+      return 0;
+    }
+    advance(floor_tick(now));
+    std::uint32_t left = due_count_ < budget ? due_count_ : budget;
+    std::uint32_t fired = 0;
+    for (; left > 0 && due_ != 0; --left, ++fired) {
+      const std::uint32_t i = due_ - 1;
+      unlink(i);
+      fire(i);
+    }
+    return fired;
+  }
+
+  /// Null, or which invariant is broken. O(entries).
+  [[nodiscard]] const char* broken_invariant() const noexcept {
+    std::uint32_t counted = 0;
+    for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+      const Entry& entry = entries_[i];
+      if (entry.bucket == unarmed) continue;
+      ++counted;
+      if (entry.bucket == due_bucket) continue;
+      if (entry.tick <= elapsed_) return "an armed entry lies behind the wheel's time";
+      if (entry.bucket != bucket_of(entry.tick)) return "an entry lies in a slot of another time";
+    }
+    return counted == armed_ ? nullptr : "the count of armed entries is wrong";
+  }
+
+ private:
+  static constexpr unsigned digit_bits = 6;
+  static constexpr unsigned slots = 1U << digit_bits;
+  static constexpr unsigned levels = 9;  // 9 * 6 bits + 10 = 64: all of time
+  static constexpr std::uint16_t unarmed = 0;
+  static constexpr std::uint16_t due_bucket = 1;
+  static constexpr std::uint16_t first_bucket = 2;
+
+  struct Entry {  // all zero: unarmed
+    std::uint64_t tick;
+    std::uint32_t next, prev;  // entry + 1; 0 ends the list
+    std::uint16_t bucket;
+  };
+
+  static std::uint64_t floor_tick(Instant at) noexcept {
+    const auto ns = at.time_since_epoch().count();
+    return ns <= 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_shift;
+  }
+  // Rounded up: a timer never fires early, so an expiry always finds its flow due.
+  static std::uint64_t ceil_tick(Instant at) noexcept {
+    const auto ns = at.time_since_epoch().count();
+    return ns <= 0 ? 0 : ((static_cast<std::uint64_t>(ns) - 1) >> tick_shift) + 1;
+  }
+  static Instant instant_of(std::uint64_t at) noexcept {
+    return Instant{Duration{static_cast<Duration::rep>(at << tick_shift)}};
+  }
+
+  [[nodiscard]] std::uint64_t slot_start(unsigned level, unsigned slot) const noexcept {
+    const unsigned shift = level * digit_bits;
+    const std::uint64_t above = (elapsed_ >> shift) >> digit_bits;
+    return ((above << digit_bits) | slot) << shift;
+  }
+  [[nodiscard]] unsigned first_slot(unsigned level) const noexcept {
+    return static_cast<unsigned>(std::countr_zero(occupied_[level]));
+  }
+  [[nodiscard]] std::uint16_t bucket_of(std::uint64_t at) const noexcept {
+    if (at <= elapsed_) return due_bucket;
+    const unsigned level = (static_cast<unsigned>(std::bit_width(at ^ elapsed_)) - 1) / digit_bits;
+    const auto slot = static_cast<unsigned>((at >> (level * digit_bits)) & (slots - 1));
+    return static_cast<std::uint16_t>(first_bucket + level * slots + slot);
+  }
+  std::uint32_t& head_of(std::uint16_t bucket) noexcept {
+    return bucket == due_bucket ? due_ : heads_[bucket - first_bucket];
+  }
+
+  void link(std::uint32_t i) noexcept {
+    Entry& entry = entries_[i];
+    entry.bucket = bucket_of(entry.tick);
+    std::uint32_t& head = head_of(entry.bucket);
+    entry.prev = 0;
+    entry.next = head;
+    if (head != 0) entries_[head - 1].prev = i + 1;
+    head = i + 1;
+    ++armed_;
+    if (entry.bucket == due_bucket) {
+      ++due_count_;
+      return;
+    }
+    const unsigned at = entry.bucket - unsigned{first_bucket};
+    occupied_[at / slots] |= std::uint64_t{1} << (at % slots);
+    levels_in_use_ |= 1U << (at / slots);
+  }
+
+  void unlink(std::uint32_t i) noexcept {
+    Entry& entry = entries_[i];
+    std::uint32_t& head = head_of(entry.bucket);
+    if (entry.prev != 0)
+      entries_[entry.prev - 1].next = entry.next;
+    else
+      head = entry.next;
+    if (entry.next != 0) entries_[entry.next - 1].prev = entry.prev;
+    if (entry.bucket == due_bucket)
+      --due_count_;
+    else if (head == 0)
+      mark_empty(entry.bucket - unsigned{first_bucket});
+    entry.bucket = unarmed;
+    --armed_;
+  }
+
+  void mark_empty(unsigned at) noexcept {
+    occupied_[at / slots] &= ~(std::uint64_t{1} << (at % slots));
+    if (occupied_[at / slots] == 0) levels_in_use_ &= ~(1U << (at / slots));
+  }
+
+  // Moves the wheel's time to `target`; everything due by then ends in the due list.
+  void advance(std::uint64_t target) noexcept {
+    while (levels_in_use_ != 0) {
+      const auto level = static_cast<unsigned>(std::countr_zero(levels_in_use_));
+      const unsigned slot = first_slot(level);
+      const std::uint64_t start = slot_start(level, slot);
+      if (start > target) break;
+      elapsed_ = start;
+      redistribute(level * slots + slot);
+    }
+    if (target > elapsed_) elapsed_ = target;
+  }
+
+  // The wheel's time has reached the start of this slot: its entries move to lower levels.
+  void redistribute(unsigned at) noexcept {
+    std::uint32_t list = heads_[at];
+    heads_[at] = 0;
+    mark_empty(at);
+    while (list != 0) {
+      const std::uint32_t i = list - 1;
+      list = entries_[i].next;
+      --armed_;
+      link(i);
+    }
+  }
+
+  detail::LazyArray<Entry> entries_;
+  std::array<std::uint32_t, levels * slots> heads_{};
+  std::array<std::uint64_t, levels> occupied_{};
+  std::uint32_t levels_in_use_ = 0;
+  std::uint32_t due_ = 0;
+  std::uint32_t due_count_ = 0;
+  std::uint32_t armed_ = 0;
+  std::uint64_t elapsed_;
+};
+
+}  // namespace proa

@@ -1,0 +1,114 @@
+// The timing wheel against a plain list of deadlines.
+#include <proa/engine/timing_wheel.hpp>
+
+#include <map>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include <proa/base/prng.hpp>
+
+using namespace proa;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::vector<std::uint32_t> expire(TimingWheel& wheel, Instant now) {
+  std::vector<std::uint32_t> fired;
+  wheel.expire(now, ~0U, [&](std::uint32_t i) { fired.push_back(i); });
+  PROA_AUDIT(wheel);
+  return fired;
+}
+
+}  // namespace
+
+TEST_CASE("A wheel fires no entry before its deadline and each at most a tick late") {
+  const Instant start{7h};
+  TimingWheel wheel{8, start};
+  const Duration after = GENERATE(0ns, 1ns, 1024ns, 63us, 65us, 67ms, 5s, 300s, 100h);
+  wheel.arm_no_later_than(3, start + after);
+  if (after > 0ns) CHECK(expire(wheel, start + after - 1ns).empty());
+  CHECK(expire(wheel, start + after + TimingWheel::tick) == std::vector<std::uint32_t>{3});
+  CHECK(expire(wheel, start + after + 1s).empty());
+  CHECK(wheel.next_expiry() == never);
+}
+
+TEST_CASE("An armed entry moves only to an earlier deadline") {
+  TimingWheel wheel{2, Instant{}};
+  wheel.arm_no_later_than(0, Instant{10ms});
+  wheel.arm_no_later_than(0, Instant{20ms});
+  CHECK(expire(wheel, Instant{11ms}).size() == 1);
+  wheel.arm_no_later_than(0, Instant{50ms});
+  wheel.arm_no_later_than(0, Instant{30ms});
+  CHECK(expire(wheel, Instant{31ms}).size() == 1);
+  CHECK(expire(wheel, Instant{60ms}).empty());
+  wheel.arm_no_later_than(1, never);
+  CHECK_FALSE(wheel.armed(1));
+}
+
+TEST_CASE("What an expiry arms for the past waits for the next call, and a budget is kept") {
+  TimingWheel wheel{4, Instant{}};
+  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
+  unsigned fired = 0;
+  const auto rearm = [&](std::uint32_t i) {
+    ++fired;
+    wheel.arm_no_later_than(i, Instant{1us});
+  };
+  CHECK(wheel.expire(Instant{5us}, 100, rearm) == 4);
+  CHECK(wheel.expire(Instant{5us}, 3, rearm) == 3);
+  CHECK(fired == 7);
+  CHECK(wheel.next_expiry() <= Instant{5us});
+}
+
+TEST_CASE("An expiry may cancel entries that are due with it") {
+  TimingWheel wheel{4, Instant{}};
+  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
+  const auto fired = wheel.expire(Instant{5us}, ~0U, [&](std::uint32_t) {
+    for (std::uint32_t i = 0; i < 4; ++i) wheel.cancel(i);
+  });
+  CHECK(fired == 1);
+  CHECK(wheel.size() == 0);
+}
+
+TEST_CASE("Random arming, cancelling and late polling agree with a list of deadlines") {
+  const auto seed = GENERATE(range(1U, 21U));
+  CAPTURE(seed);
+  Prng random{seed};
+  constexpr std::uint32_t entries = 64;
+  Instant now{Duration{static_cast<Duration::rep>(random.below(std::uint64_t{1} << 40))}};
+  TimingWheel wheel{entries, now};
+  std::map<std::uint32_t, Instant> model;
+  const auto span_of = [&] {
+    return Duration{static_cast<Duration::rep>(random.below(2U << random.below(38)))};
+  };
+  for (int step = 0; step < 3000; ++step) {
+    const auto i = static_cast<std::uint32_t>(random.below(entries));
+    switch (random.below(4)) {
+      case 0:
+      case 1: {
+        const Instant deadline = now + span_of() - 1ms;
+        wheel.arm_no_later_than(i, deadline);
+        if (const auto had = model.find(i); had == model.end() || had->second > deadline)
+          model[i] = deadline;
+        break;
+      }
+      case 2:
+        wheel.cancel(i);
+        model.erase(i);
+        break;
+      default: {
+        now += span_of();
+        for (const auto& [entry, deadline] : model)
+          if (deadline > now) CHECK(wheel.next_expiry() <= deadline + TimingWheel::tick);
+        for (const std::uint32_t entry : expire(wheel, now)) {
+          REQUIRE(model.count(entry) == 1);
+          CHECK(model[entry] <= now);
+          model.erase(entry);
+        }
+        for (const auto& [entry, deadline] : model) CHECK(deadline + TimingWheel::tick > now);
+        CHECK(wheel.size() == model.size());
+        if (!model.empty()) CHECK(wheel.next_expiry() > now - 2 * TimingWheel::tick);
+      }
+    }
+  }
+}
