@@ -1,0 +1,101 @@
+// L1: message memory of an in-process stack: two private regions, one to send from, one to receive
+// into.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <proa/base/check.hpp>
+#include <proa/mem/arena.hpp>
+#include <proa/mem/heap_region.hpp>
+#include <proa/mem/message_memory.hpp>
+#include <proa/mem/receive_ledger.hpp>
+
+namespace proa {
+
+/// Models MessageMemory. Address space is taken at construction (which may throw std::bad_alloc),
+/// memory as it is touched. Threading: none.
+class HeapMemory {
+ public:
+  struct Options {
+    std::uint64_t send_bytes = std::uint64_t{256} << 20;
+    std::uint64_t receive_bytes = std::uint64_t{256} << 20;
+    std::uint32_t message_bytes_max = std::uint32_t{8} << 20;  // a receive block of it is kept back
+  };
+  enum Origin : std::uint32_t { send_origin = 0, receive_origin = 1 };
+
+  HeapMemory() : HeapMemory(Options{}) {}
+  explicit HeapMemory(const Options& options)
+      : send_(options.send_bytes), receive_(options.receive_bytes), ledger_(0) {
+    static_cast<void>(receive_.arena.keep_back(memory_cost(options.message_bytes_max)));
+    ledger_ = ReceiveLedger{receive_.arena.capacity() - receive_.arena.kept()};
+  }
+  HeapMemory(const HeapMemory&) = delete;
+  HeapMemory& operator=(const HeapMemory&) = delete;
+
+  /// A block for the application to write a message of `length` bytes into; nothing when full.
+  [[nodiscard]] std::optional<MessageBlock> allocate_send(std::uint32_t length) noexcept {
+    return block(send_, send_origin, length, send_.arena.allocate(length));
+  }
+
+  [[nodiscard]] std::uint32_t grant(std::uint32_t n) noexcept { return ledger_.grant(n); }
+  void retract(std::uint32_t n) noexcept { ledger_.retract(n); }
+  [[nodiscard]] std::optional<MessageBlock> reserve(std::uint32_t length) noexcept {
+    return received(length, receive_.arena.allocate(length));
+  }
+  [[nodiscard]] std::optional<MessageBlock> reserve_last(std::uint32_t length) noexcept {
+    return received(length, receive_.arena.allocate_last(length));
+  }
+  void write(const MessageBlock& to, std::uint32_t at, std::span<const std::byte> in) noexcept {
+    if (!in.empty()) std::memcpy(to.data + at, in.data(), in.size());
+  }
+  void read(const MessageBlock& from, std::uint32_t at, std::span<std::byte> out) const noexcept {
+    if (!out.empty()) std::memcpy(out.data(), from.data + at, out.size());
+  }
+  void release(const MessageBlock& b) noexcept {
+    if (b.origin == receive_origin) {
+      PROA_CHECK(receive_.arena.release(b.tag));
+      ledger_.give_back(b.length);
+    } else {
+      PROA_CHECK(b.origin == send_origin && send_.arena.release(b.tag));
+    }
+  }
+
+  [[nodiscard]] const Arena& send_arena() const noexcept { return send_.arena; }
+  [[nodiscard]] const Arena& receive_arena() const noexcept { return receive_.arena; }
+  [[nodiscard]] std::int64_t ledger_free() const noexcept { return ledger_.free(); }
+  /// Keeps the receive region mapped as long as it is held: for leases that outlive the stack.
+  [[nodiscard]] std::shared_ptr<const void> receive_mapping() const noexcept {
+    return receive_.region;
+  }
+
+ private:
+  struct Side {
+    explicit Side(std::uint64_t bytes)
+        : region(std::make_shared<HeapRegion>(bytes)), arena(bytes) {}
+    std::shared_ptr<HeapRegion> region;
+    Arena arena;
+  };
+
+  [[nodiscard]] std::optional<MessageBlock> received(std::uint32_t length,
+                                                     std::optional<std::uint64_t> at) noexcept {
+    if (at) ledger_.take(length);
+    return block(receive_, receive_origin, length, at);
+  }
+  [[nodiscard]] static std::optional<MessageBlock> block(const Side& side, Origin origin,
+                                                         std::uint32_t length,
+                                                         std::optional<std::uint64_t> at) noexcept {
+    if (!at) return std::nullopt;
+    return MessageBlock{side.region->data() + *at, length, origin, *at};
+  }
+
+  Side send_;
+  Side receive_;
+  ReceiveLedger ledger_;
+};
+static_assert(MessageMemory<HeapMemory>);
+
+}  // namespace proa
