@@ -1,0 +1,254 @@
+// bench: the common harness. A bench describes its cases; the harness repeats and judges them.
+#include "harness.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+namespace proa::bench {
+
+struct Bench::State {
+  explicit State(Description about)
+      : description(std::move(about)), cli(description.question, description.name) {}
+
+  void say(const std::string& sentence) const;
+  void take_lock();
+  // False when the case cannot be measured at all. A repeat disturbed to the last may be missing.
+  [[nodiscard]] bool repeat_once(const Case& one, std::vector<Repeat>& accepted);
+  void print_circumstances(const std::vector<CaseRepeats>& results) const;
+
+  Description description;
+  CLI::App cli;
+  Options options;
+  std::optional<MachineLock> lock;
+  std::vector<Row> rows;
+  bool failed = false;
+};
+
+namespace {
+
+// Every option shows its unit and its default.
+void describe(CLI::Option* option, const std::string& unit) {
+  option->type_name(unit)->capture_default_str();
+}
+
+void add_common_options(CLI::App& cli, Options& options, const Description& description) {
+  describe(cli.add_option("--repeats", options.repeats, "accepted repeats per case")
+               ->check(CLI::Range(1, 1000)),
+           "COUNT");
+  describe(cli.add_option("--seconds", options.seconds, "measuring time of one repeat")
+               ->check(CLI::Range(0.001, 3600.0)),
+           "SECONDS");
+  describe(cli.add_option("--json", options.json,
+                          "write one JSON object per row and line to this file (- is stdout)"),
+           "FILE");
+  describe(cli.add_option("--cores", options.cores,
+                          "processors for its threads (the first allowed ones unless given)")
+               ->delimiter(','),
+           "NUMBER,...");
+  describe(cli.add_option("--other-load-max", options.other_load_percent_max,
+                          "share of all processors other processes may take during a repeat")
+               ->check(CLI::Range(0.0, 100.0)),
+           "PERCENT");
+  describe(cli.add_option("--attempts", options.attempts,
+                          "times a disturbed repeat is done before it is kept and reported")
+               ->check(CLI::Range(1, 100)),
+           "COUNT");
+  describe(cli.add_option("--lock-wait", options.lock_wait_s, "patience for another bench to end"),
+           "SECONDS");
+  if (!description.wires.empty())
+    describe(cli.add_option("--wire", options.wire, "wire to measure on")
+                 ->check(CLI::IsMember(description.wires)),
+             "NAME");
+  if (!options.sizes.empty())
+    describe(cli.add_option("--size", options.sizes, "message sizes")->delimiter(','), "BYTES,...");
+  if (!options.windows.empty())
+    describe(cli.add_option("--window", options.windows, "messages outstanding")
+                 ->delimiter(',')
+                 ->check(CLI::PositiveNumber),
+             "MESSAGES,...");
+}
+
+std::string judge(const MoodReading& before, const MoodReading& after, double load,
+                  double load_max) {
+  if (before.mood != after.mood)
+    return fmt::format("the machine's mood changed from {} to {}", text(before.mood),
+                       text(after.mood));
+  if (load > load_max) return fmt::format("other processes took {:.0f} % of the processors", load);
+  return {};
+}
+
+}  // namespace
+
+Bench::Bench(Description description) : state_(std::make_unique<State>(std::move(description))) {
+  if (!state_->description.wires.empty()) state_->options.wire = state_->description.wires.front();
+}
+Bench::~Bench() = default;
+
+void Bench::option(const std::string& flag, std::uint32_t& value, const std::string& unit,
+                   const std::string& help) {
+  describe(state_->cli.add_option(flag, value, help), unit);
+}
+void Bench::option(const std::string& flag, double& value, const std::string& unit,
+                   const std::string& help) {
+  describe(state_->cli.add_option(flag, value, help), unit);
+}
+void Bench::option(const std::string& flag, std::string& value, const std::string& unit,
+                   const std::string& help) {
+  describe(state_->cli.add_option(flag, value, help), unit);
+}
+void Bench::option(const std::string& flag, std::vector<std::string>& value,
+                   const std::string& unit, const std::string& help) {
+  describe(state_->cli.add_option(flag, value, help)->delimiter(','), unit);
+}
+void Bench::flag(const std::string& flag, bool& value, const std::string& help) {
+  state_->cli.add_flag(flag, value, help);
+}
+
+std::optional<int> Bench::parse(int argc, char** argv) {
+  auto& options = state_->options;
+  add_common_options(state_->cli, options, state_->description);
+  try {
+    state_->cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return state_->cli.exit(error);
+  }
+  const auto allowed = allowed_cores();
+  for (const int core : options.cores)
+    if (std::find(allowed.begin(), allowed.end(), core) == allowed.end()) {
+      fmt::print(stderr, "--cores: this process may not run on processor {}\n", core);
+      return 2;
+    }
+  if (options.cores.empty()) options.cores = allowed;
+  if (!enough_cores())
+    say("One processor only: figures across cores measure its scheduler, not the code.");
+  return std::nullopt;
+}
+
+Options& Bench::options() noexcept { return state_->options; }
+
+int Bench::core(std::size_t i) const noexcept {
+  const auto& cores = state_->options.cores;
+  return cores[i % cores.size()];
+}
+
+bool Bench::enough_cores() const noexcept { return state_->options.cores.size() >= 2; }
+
+void Bench::say(const std::string& sentence) { state_->say(sentence); }
+
+void Bench::State::say(const std::string& sentence) const {
+  fmt::print(stderr, "{}: {}\n", description.name, sentence);
+}
+
+void Bench::State::take_lock() {
+  if (lock) return;
+  auto taken = MachineLock::take(std::chrono::seconds{options.lock_wait_s},
+                                 [&] { say("waiting for another bench on this machine"); });
+  if (taken)
+    lock.emplace(std::move(*taken));
+  else
+    say(taken.error() + " (measuring without the lock)");
+}
+
+bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
+  const int core_a = options.cores.front();
+  const int core_b = options.cores[options.cores.size() > 1 ? 1 : 0];
+  std::string complaint;
+  for (std::uint32_t attempt = 1; attempt <= options.attempts; ++attempt) {
+    const auto before = read_mood(core_a, core_b);
+    const OtherLoad other_load;
+    auto sample = one.repeat();
+    const double load = other_load.percent();
+    const auto after = read_mood(core_a, core_b);
+    if (!sample) {
+      say(fmt::format("{}: {}", one.labels.name, sample.error()));
+      return false;
+    }
+    complaint = judge(before, after, load, options.other_load_percent_max);
+    const bool comparable = before.mood == after.mood;
+    if (complaint.empty() || (attempt == options.attempts && comparable)) {
+      if (!complaint.empty()) say(fmt::format("{}: kept although {}", one.labels.name, complaint));
+      accepted.push_back({std::move(*sample), before.mood, before.round_trip_ns, load});
+      return true;
+    }
+  }
+  say(fmt::format("{}: a repeat is missing, {}", one.labels.name, complaint));
+  return true;
+}
+
+void Bench::State::print_circumstances(const std::vector<CaseRepeats>& results) const {
+  const Mood mood = reported_mood(results);
+  double round_trip_ns = 0, load = 0;
+  std::size_t kept = 0, left_out = 0;
+  for (const auto& one : results)
+    for (const auto& repeat : one.repeats) {
+      if (repeat.mood != mood) {
+        ++left_out;
+        continue;
+      }
+      round_trip_ns += repeat.round_trip_ns;
+      load = std::max(load, repeat.other_load_percent);
+      ++kept;
+    }
+  if (kept == 0) return;
+  fmt::print("{}: mood {}", description.name, text(mood));
+  if (mood != Mood::unknown)
+    fmt::print(", cache line there and back {:.0f} ns", round_trip_ns / static_cast<double>(kept));
+  fmt::print(", other processes at most {:.0f} % of the processors", load);
+  if (left_out > 0) fmt::print(", {} repeats in another mood left out", left_out);
+  fmt::print("\n");
+}
+
+void Bench::measure(const std::vector<Case>& cases) {
+  auto& state = *state_;
+  state.take_lock();
+  std::vector<CaseRepeats> results;
+  for (const auto& one : cases) results.push_back({one.labels, {}});
+  std::vector<bool> given_up(cases.size());
+  const bool progress = ::isatty(STDERR_FILENO) != 0;
+  for (std::uint32_t round = 1; round <= state.options.repeats; ++round)
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      if (given_up[i]) continue;
+      if (progress)
+        fmt::print(stderr, "\r\033[K{} {}/{} {} ", state.description.name, round,
+                   state.options.repeats, cases[i].labels.name);
+      given_up[i] = !state.repeat_once(cases[i], results[i].repeats);
+      state.failed = state.failed || given_up[i];
+    }
+  if (progress) fmt::print(stderr, "\r\033[K");
+  state.print_circumstances(results);
+  auto rows = summarise(results);
+  print_table(stdout, rows);
+  std::fflush(stdout);
+  std::move(rows.begin(), rows.end(), std::back_inserter(state.rows));
+}
+
+int Bench::finish() {
+  state_->lock.reset();
+  const auto& file = state_->options.json;
+  if (!file.empty()) {
+    std::FILE* const out = file == "-" ? stdout : std::fopen(file.c_str(), "w");
+    if (out == nullptr) {
+      say(fmt::format("--json: cannot write {}: {}", file, std::strerror(errno)));
+      return 2;
+    }
+    for (const auto& row : state_->rows)
+      fmt::print(out, "{}\n", to_json(state_->description.name, row));
+    if (out != stdout) std::fclose(out);
+  }
+  if (state_->rows.empty()) {
+    say("no figure came out of it");
+    return 1;
+  }
+  return state_->failed ? 1 : 0;
+}
+
+}  // namespace proa::bench
