@@ -47,7 +47,9 @@ inline std::vector<std::byte> udp4(MacAddress from, MacAddress to, std::uint32_t
   auto out = ethernet(from, to, 14 + 20 + 8 + 18);
   store_be<std::uint16_t>(out.data() + 12, std::uint16_t{0x0800});
   std::byte* ip = out.data() + 14;
+  std::fill(ip, ip + 28, std::byte{0});
   ip[0] = std::byte{0x45};
+  ip[8] = std::byte{64};  // TTL
   store_be<std::uint16_t>(ip + 2, std::uint16_t{46});
   ip[9] = std::byte{17};
   store_be<std::uint32_t>(ip + 12, source);
