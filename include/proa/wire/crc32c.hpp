@@ -63,7 +63,7 @@ constexpr std::uint32_t crc32c_software(std::uint32_t state, const std::byte* in
 
 inline constexpr std::size_t crc32c_stream_words_max = 128;
 // Below this the instruction's latency costs less than joining three streams.
-inline constexpr std::size_t crc32c_streams_from_bytes = 216;
+inline constexpr std::size_t crc32c_streams_from_bytes = 72;
 
 // [w]: x^(64 w - 33) mod P: multiplying by it carry-less and feeding the product to the crc
 // instruction moves a register over w 8-byte words (the product of two reflected 32-bit values

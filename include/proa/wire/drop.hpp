@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <tl/expected.hpp>
+
 namespace proa {
 
 /// `none` means accepted. One list for all layers, so that a counter means the same everywhere.
@@ -24,7 +26,7 @@ enum class Drop : std::uint8_t {
   icmp_ignored,   // a well-formed ICMP message that asks nothing of us
   control_limit,  // an answer is due, but the answer queue is full or its rate limit reached
   // UDP
-  outside_port_range,  // neither side's port is in the configured range
+  outside_port_range,  // a UDP port, of either end, outside the configured range
   bad_length,          // a length field that contradicts the bytes around it
   bad_checksum,        // IP, ICMP, UDP or Crc32c
   // Proa header and frames
@@ -90,6 +92,13 @@ inline constexpr std::size_t drop_count = static_cast<std::size_t>(Drop::count_)
   return at < names.size() ? names[at] : "unknown";
 }
 static_assert(text(Drop::truncated) == "truncated" && text(Drop::handover_full) == "handover_full");
+
+/// What parsing gives: a value that cannot be wrong, or the reason there is none.
+template <class T>
+using Parsed = tl::expected<T, Drop>;
+[[nodiscard]] inline tl::unexpected<Drop> dropped(Drop why) noexcept {
+  return tl::unexpected<Drop>{why};
+}
 
 /// One counter per reason; a packet adds to exactly one. Belongs to one thread.
 class DropCounters {
