@@ -1,0 +1,225 @@
+// lib: DpdkNic: bursts between Proa's packets and DPDK's mbufs.
+#include <rte_ip.h>
+#include <rte_lcore.h>
+#include <rte_udp.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "dpdk_internal.hpp"
+
+namespace proa {
+namespace {
+
+using detail::burst_packets_max;
+using detail::DpdkQueue;
+
+static_assert(Nic<DpdkNic>);
+
+Packet to_packet(rte_mbuf* mbuf) noexcept {
+  return Packet{rte_pktmbuf_mtod(mbuf, std::byte*), mbuf->data_len, mbuf->data_off,
+                static_cast<std::uint16_t>(mbuf->buf_len - mbuf->data_off), mbuf};
+}
+
+void set_receive_flags(Packet& packet, std::uint64_t flags) noexcept {
+  const auto l4 = flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+  const auto ip = flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_BAD || ip == RTE_MBUF_F_RX_IP_CKSUM_BAD)
+    packet.set(PacketFlag::rx_checksum_bad);
+  if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD) packet.set(PacketFlag::rx_l4_checksum_good);
+  if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD) packet.set(PacketFlag::rx_ip_checksum_good);
+}
+
+/// Asks the NIC for the checksums the packet wants: header lengths, and zeroed or seeded fields.
+void request_checksums(rte_mbuf& mbuf, const Packet& packet) noexcept {
+  constexpr std::size_t ethernet_bytes = 14;
+  auto* ip = rte_pktmbuf_mtod_offset(&mbuf, std::byte*, ethernet_bytes);
+  const bool v6 = (std::to_integer<unsigned>(*ip) >> 4U) == 6;
+  mbuf.l2_len = ethernet_bytes;
+  mbuf.l3_len = v6 ? sizeof(rte_ipv6_hdr) : sizeof(rte_ipv4_hdr);
+  mbuf.ol_flags = v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
+  if (!v6 && packet.has(PacketFlag::tx_ip_checksum)) {
+    mbuf.ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+    reinterpret_cast<rte_ipv4_hdr*>(ip)->hdr_checksum = 0;
+  }
+  if (!packet.has(PacketFlag::tx_udp_checksum)) return;
+  mbuf.ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+  auto* udp = reinterpret_cast<rte_udp_hdr*>(ip + mbuf.l3_len);
+  udp->dgram_cksum = v6 ? rte_ipv6_phdr_cksum(reinterpret_cast<rte_ipv6_hdr*>(ip), mbuf.ol_flags)
+                        : rte_ipv4_phdr_cksum(reinterpret_cast<rte_ipv4_hdr*>(ip), mbuf.ol_flags);
+}
+
+rte_mbuf* to_mbuf(const DpdkQueue& q, Packet& packet) noexcept {
+  auto* mbuf = static_cast<rte_mbuf*>(packet.handle());
+  if (packet.length() < q.runt_bytes) {
+    std::memset(packet.storage().data() + packet.length(), 0, q.runt_bytes - packet.length());
+    packet.set_length(q.runt_bytes);
+  }
+  mbuf->data_len = static_cast<std::uint16_t>(packet.length());
+  mbuf->pkt_len = packet.length();
+  mbuf->ol_flags = 0;
+  if (q.checksum_flags &&
+      (packet.has(PacketFlag::tx_ip_checksum) || packet.has(PacketFlag::tx_udp_checksum)))
+    request_checksums(*mbuf, packet);
+  return mbuf;
+}
+
+/// Gives the thread one of DPDK's core numbers until it ends, so that it gets a pool cache.
+void register_thread() noexcept {
+  struct Registration {
+    Registration() { ours = rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() == 0; }
+    ~Registration() {
+      if (ours) rte_thread_unregister();
+    }
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+    bool ours;
+  };
+  thread_local const Registration registration;
+  static_cast<void>(registration);
+}
+
+/// Received frames as packets; a frame in several buffers is copied together or dropped.
+std::size_t deliver(DpdkQueue& q, std::span<rte_mbuf*> mbufs, std::span<Packet> packets) noexcept {
+  std::size_t delivered = 0;
+  for (auto* mbuf : mbufs) {
+    if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) [[unlikely]] {
+      rte_pktmbuf_free(mbuf);
+      ++q.counters.rx_errors;
+      continue;
+    }
+    q.counters.rx_bytes += mbuf->pkt_len;
+    auto& packet = packets[delivered++];
+    packet = to_packet(mbuf);
+    if (mbuf->ol_flags != 0) set_receive_flags(packet, mbuf->ol_flags);
+  }
+  q.counters.rx_packets += delivered;
+  return delivered;
+}
+
+std::size_t receive(DpdkQueue& q, std::span<rte_mbuf*> mbufs) noexcept {
+  if (!q.gate->enter(q.queue_id)) return 0;
+  const auto count = rte_eth_rx_burst(q.port_id, q.queue_id, mbufs.data(),
+                                      static_cast<std::uint16_t>(mbufs.size()));
+  q.gate->leave(q.queue_id);
+  return count;
+}
+
+}  // namespace
+
+DpdkNic::DpdkNic(std::unique_ptr<detail::DpdkQueue> queue) noexcept : queue_(std::move(queue)) {}
+DpdkNic::DpdkNic(DpdkNic&&) noexcept = default;
+DpdkNic& DpdkNic::operator=(DpdkNic&&) noexcept = default;
+DpdkNic::~DpdkNic() {
+  if (queue_ != nullptr)
+    rte_pktmbuf_free_bulk(queue_->stash.data(), static_cast<unsigned>(queue_->stashed));
+}
+
+NicCapabilities DpdkNic::capabilities() const noexcept { return queue_->port->capabilities; }
+
+NicCounters DpdkNic::counters() const noexcept {
+  NicCounters counters = queue_->counters;
+  rte_eth_stats stats{};
+  // Drivers count losses by port: the first queue pair reports them, so that a sum is right.
+  if (queue_->queue_id == 0 && rte_eth_stats_get(queue_->port_id, &stats) == 0) {
+    counters.rx_missed += stats.imissed;
+    counters.rx_errors += stats.ierrors;
+    counters.tx_errors += stats.oerrors;
+    counters.rx_no_buffer += stats.rx_nombuf;
+  }
+  return counters;
+}
+
+bool DpdkNic::link_up() const noexcept { return queue_->port->link_up(); }
+
+std::size_t DpdkNic::allocate(std::span<Packet> packets) noexcept {
+  std::array<rte_mbuf*, burst_packets_max> mbufs;
+  std::size_t filled = 0;
+  while (filled < packets.size()) {
+    const auto want = std::min(packets.size() - filled, burst_packets_max);
+    if (rte_pktmbuf_alloc_bulk(queue_->pool, mbufs.data(), static_cast<unsigned>(want)) != 0) {
+      if ((mbufs[0] = rte_pktmbuf_alloc(queue_->pool)) == nullptr) break;
+      packets[filled++] = to_packet(mbufs[0]);
+      continue;
+    }
+    for (std::size_t i = 0; i < want; ++i) packets[filled++] = to_packet(mbufs[i]);
+  }
+  return filled;
+}
+
+void DpdkNic::release(std::span<Packet> packets) noexcept {
+  std::array<rte_mbuf*, burst_packets_max> mbufs;
+  unsigned count = 0;
+  for (auto& packet : packets) {
+    if (!packet) continue;
+    mbufs[count++] = static_cast<rte_mbuf*>(packet.release_handle());
+    if (count == mbufs.size()) rte_pktmbuf_free_bulk(mbufs.data(), std::exchange(count, 0U));
+  }
+  if (count > 0) rte_pktmbuf_free_bulk(mbufs.data(), count);
+}
+
+std::size_t DpdkNic::rx_burst(Instant, std::span<Packet> packets) noexcept {
+  auto& q = *queue_;
+  if (!q.registered) [[unlikely]] {
+    q.registered = true;
+    register_thread();
+  }
+  const auto room = std::min(packets.size(), burst_packets_max);
+  if (q.stashed > 0) [[unlikely]] {
+    const auto count = std::min(room, q.stashed);
+    const auto delivered = deliver(q, std::span{q.stash}.first(count), packets);
+    std::copy(q.stash.begin() + static_cast<std::ptrdiff_t>(count),
+              q.stash.begin() + static_cast<std::ptrdiff_t>(q.stashed), q.stash.begin());
+    q.stashed -= count;
+    return delivered;
+  }
+  std::array<rte_mbuf*, burst_packets_max> mbufs;
+  const auto count = receive(q, std::span{mbufs}.first(room));
+  return count == 0 ? 0 : deliver(q, std::span{mbufs}.first(count), packets);
+}
+
+std::size_t DpdkNic::tx_burst(Instant, std::span<Packet> packets) noexcept {
+  auto& q = *queue_;
+  const auto count = std::min(packets.size(), burst_packets_max);
+  if (count == 0 || !q.gate->enter(q.queue_id)) return 0;
+  std::array<rte_mbuf*, burst_packets_max> mbufs;
+  for (std::size_t i = 0; i < count; ++i) mbufs[i] = to_mbuf(q, packets[i]);
+  const std::size_t sent =
+      rte_eth_tx_burst(q.port_id, q.queue_id, mbufs.data(), static_cast<std::uint16_t>(count));
+  q.gate->leave(q.queue_id);
+  for (std::size_t i = 0; i < sent; ++i) {
+    q.counters.tx_bytes += packets[i].length();
+    static_cast<void>(packets[i].release_handle());
+  }
+  q.counters.tx_packets += sent;
+  return sent;
+}
+
+std::size_t DpdkNic::wait_descriptors(std::span<int> out) noexcept {
+  const auto& fds = queue_->port->wait_fds;
+  if (out.empty() || queue_->queue_id >= fds.size()) return 0;
+  out[0] = fds[queue_->queue_id];
+  return 1;
+}
+
+bool DpdkNic::arm_wait() noexcept {
+  auto& q = *queue_;
+  if (q.stashed == 0) q.stashed = receive(q, q.stash);
+  return q.stashed == 0;
+}
+
+void DpdkNic::disarm_wait() noexcept {}
+
+std::size_t DpdkNic::pool_available() const noexcept {
+  return rte_mempool_avail_count(queue_->pool);
+}
+std::size_t DpdkNic::pool_size() const noexcept { return queue_->pool->size; }
+DpdkDescription DpdkNic::describe() const { return queue_->port->describe(); }
+
+tl::expected<DpdkNic, std::string> DpdkNic::adopt(std::uint16_t port_id, std::uint16_t queue) {
+  auto port = detail::DpdkPort::adopt(port_id, queue);
+  if (!port) return detail::Failure{port.error()};
+  return DpdkNic{detail::make_queue(*port, queue, (*port)->pools.front())};
+}
+
+}  // namespace proa

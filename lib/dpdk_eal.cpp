@@ -1,0 +1,192 @@
+// lib: DPDK's environment (EAL): started once per process, quiet, and leaving the caller's thread
+// as it was.
+#include <pthread.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include "dpdk_internal.hpp"
+
+namespace proa::detail {
+namespace {
+
+/// DPDK's messages: to the operator's file or callback, and the last complaint kept for sentences.
+class LogSink {
+ public:
+  void direct(const std::string& file, std::function<void(std::string_view)> callback) {
+    if (!file.empty()) file_ = std::fopen(file.c_str(), "ae");
+    callback_ = std::move(callback);
+    static constexpr cookie_io_functions_t functions{
+        nullptr,
+        [](void* self, const char* text, std::size_t size) -> ssize_t {
+          static_cast<LogSink*>(self)->take({text, size});
+          return static_cast<ssize_t>(size);
+        },
+        nullptr, nullptr};
+    stream_ = ::fopencookie(this, "w", functions);
+    if (stream_ == nullptr) return;
+    std::setvbuf(stream_, nullptr, _IOLBF, 0);
+    rte_openlog_stream(stream_);
+  }
+  [[nodiscard]] std::string complaint() {
+    const std::lock_guard lock{mutex_};
+    return complaint_;
+  }
+  void forget() {
+    const std::lock_guard lock{mutex_};
+    complaint_.clear();
+  }
+
+ private:
+  void take(std::string_view text) {
+    const std::lock_guard lock{mutex_};
+    if (file_ != nullptr) {
+      std::fwrite(text.data(), 1, text.size(), file_);
+      std::fflush(file_);
+    }
+    while (!text.empty()) {
+      const auto end = std::min(text.find('\n'), text.size());
+      if (end > 0) line(text.substr(0, end));
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+  }
+  void line(std::string_view line) {
+    if (callback_) callback_(line);
+    const int level = rte_log_cur_msg_loglevel();
+    if (line.find("mp action") != line.npos) return;  // memif's, about a feature we never use
+    if (level > 0 && level <= static_cast<int>(RTE_LOG_ERR)) complaint_ = line;
+  }
+
+  std::mutex mutex_;
+  std::string complaint_;
+  std::function<void(std::string_view)> callback_;
+  std::FILE* file_ = nullptr;
+  std::FILE* stream_ = nullptr;
+};
+
+/// Never destroyed: DPDK's own threads log until the process is gone.
+LogSink& log_sink() {
+  static auto* sink = new LogSink;
+  return *sink;
+}
+
+/// DPDK pins the thread that starts it and leaves it so; the caller's thread gets its cores back.
+class KeepAffinity {
+ public:
+  KeepAffinity() { saved_ = ::pthread_getaffinity_np(::pthread_self(), sizeof set_, &set_) == 0; }
+  ~KeepAffinity() {
+    if (saved_) ::pthread_setaffinity_np(::pthread_self(), sizeof set_, &set_);
+  }
+  KeepAffinity(const KeepAffinity&) = delete;
+  KeepAffinity& operator=(const KeepAffinity&) = delete;
+
+  /// The one DPDK core may run wherever this thread may: "0@(0,1,5)".
+  [[nodiscard]] std::string lcores() const {
+    std::string text = "0@(";
+    for (unsigned cpu = 0; saved_ && cpu < RTE_MAX_LCORE; ++cpu)
+      if (CPU_ISSET(cpu, &set_)) text += std::to_string(cpu) + ",";
+    if (text.back() != ',') return "0@(0)";
+    text.back() = ')';
+    return text;
+  }
+
+ private:
+  cpu_set_t set_{};
+  bool saved_ = false;
+};
+
+std::vector<std::string> eal_arguments(const DpdkOptions& options, std::size_t bytes,
+                                       const std::string& lcores) {
+  const std::size_t mib =
+      options.memory_mib != 0 ? options.memory_mib : 48 + 2 * ((bytes >> 20U) + 1);
+  std::vector<std::string> arguments{"proa",
+                                     "--lcores",
+                                     lcores,
+                                     "-m",
+                                     std::to_string(mib),
+                                     "--file-prefix",
+                                     "proa" + std::to_string(::getpid()),
+                                     "--no-shconf",
+                                     "--no-telemetry"};
+  if (options.hugepages)
+    arguments.insert(arguments.end(), {"--huge-unlink", "--single-file-segments"});
+  else
+    arguments.emplace_back("--no-huge");
+  if (!options.hugepages && options.memif.zero_copy)
+    arguments.emplace_back("--single-file-segments");
+  if (options.driver == DpdkDriver::pci)
+    arguments.insert(arguments.end(), {"-a", options.pci});
+  else
+    arguments.insert(arguments.end(), {"--no-pci", "--iova-mode", "va"});
+  arguments.insert(arguments.end(), options.eal_arguments.begin(), options.eal_arguments.end());
+  return arguments;
+}
+
+/// DPDK makes a directory per file prefix even when it puts nothing into it.
+void remove_runtime_directory() {
+  if (const char* directory = rte_eal_get_runtime_dir()) ::rmdir(directory);
+}
+
+struct Eal {
+  std::mutex mutex;
+  bool tried = false;
+  std::string error;
+};
+Eal& eal() {
+  static auto* state = new Eal;
+  return *state;
+}
+
+std::string eal_failure(int error, const DpdkOptions& options) {
+  std::string sentence = "DPDK could not start";
+  if (error == ENOMEM)
+    sentence += ": not enough memory; set memory-mib to what this machine has free";
+  else if (options.driver == DpdkDriver::pci)
+    sentence += ": check that " + options.pci +
+                " is bound to vfio-pci (`dpdk-devbind.py -b vfio-pci ADDRESS`) and that this user "
+                "may open it";
+  else if (!options.eal_arguments.empty())
+    sentence += ": check the eal arguments";
+  else
+    sentence += ": set log-file and read it";
+  const auto complaint = last_complaint();
+  return sentence + (complaint.empty() ? "" : " (DPDK: " + complaint + ")") + ".";
+}
+
+tl::expected<void, std::string> start(const DpdkOptions& options, std::size_t bytes) {
+  log_sink().direct(options.log_file, options.log);
+  const KeepAffinity affinity;
+  auto arguments = eal_arguments(options, bytes, affinity.lcores());
+  std::vector<char*> argv;
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0)
+    return Failure{eal_failure(rte_errno, options)};
+  remove_runtime_directory();
+  return {};
+}
+
+}  // namespace
+
+tl::expected<void, std::string> start_eal(const DpdkOptions& options, std::size_t bytes) {
+  auto& state = eal();
+  const std::lock_guard lock{state.mutex};
+  if (!state.tried) {
+    state.tried = true;  // DPDK can be started once per process, also when it fails
+    if (auto started = start(options, bytes); !started) state.error = started.error();
+  }
+  if (!state.error.empty()) return Failure{state.error};
+  return {};
+}
+
+std::string last_complaint() { return log_sink().complaint(); }
+void forget_complaints() { log_sink().forget(); }
+
+}  // namespace proa::detail

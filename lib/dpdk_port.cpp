@@ -1,0 +1,449 @@
+// lib: a DPDK port from its options to started queues, and back.
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <thread>
+
+#include "dpdk_internal.hpp"
+
+namespace proa {
+namespace detail {
+namespace {
+
+using Result = tl::expected<void, std::string>;
+
+std::string with_complaint(std::string sentence) {
+  const auto complaint = last_complaint();
+  if (!complaint.empty()) sentence += " (DPDK: " + complaint + ")";
+  return sentence + ".";
+}
+
+/// Every driver Proa means to run on. Those marked unproven were configured by their
+/// documentation and never seen running.
+constexpr DriverQuirks quirk_table[] = {
+    // Refuses any MTU in the configuration but carries frames up to its buffer size.
+    {.name = "net_memif", .mtu_unset = true, .remark = "memif trusts its peer process"},
+    // The interface's own MTU counts and was checked; the driver states 1514 whatever it is.
+    {.name = "net_af_packet", .mtu_unset = true},
+    {.name = "net_af_xdp", .mtu_unset = true},
+    // Its checksum "offload" is a second pass over the packet in software; Proa's is cheaper.
+    {.name = "net_tap", .mtu_unset = true, .tx_checksum = false},
+    // ENA: power-of-two rings of at least 128; frames below 60 bytes are padded by the device.
+    {.name = "net_ena", .descriptors_min = 128, .remark = "unproven: no such NIC here"},
+    // gVNIC: the device dictates the ring sizes, DPDK's limits state them; no RSS key, no RETA.
+    {.name = "net_gve", .remark = "unproven: no such NIC here"},
+    // Azure's synthetic path below a VF that comes and goes; it does not pad short frames.
+    {.name = "net_netvsc", .pads_runts = false, .remark = "unproven: no such NIC here"},
+    // Shares the interface with the kernel; inlines small packets, vectorised with 64+ descriptors.
+    {.name = "mlx5_pci", .descriptors_min = 64, .remark = "unproven: no such NIC here"},
+    {.name = "net_mlx5", .descriptors_min = 64, .remark = "unproven: no such NIC here"},
+    // The device dictates ring sizes. With receive checksum negotiated, the host may send packets
+    // whose checksum was never computed; without it every checksum is real.
+    {.name = "net_virtio",
+     .pads_runts = false,
+     .rx_checksum = false,
+     .remark = "unproven: no such NIC here"},
+};
+constexpr DriverQuirks no_quirks{.name = ""};
+
+std::string device_name(const DpdkOptions& o) {
+  static std::atomic<unsigned> serial{0};
+  const auto numbered = [](const char* driver) { return driver + std::to_string(serial++); };
+  switch (o.driver) {
+    case DpdkDriver::memif:
+      return numbered("net_memif");
+    case DpdkDriver::af_packet:
+      return numbered("net_af_packet");
+    case DpdkDriver::af_xdp:
+      return numbered("net_af_xdp");
+    case DpdkDriver::tap:
+      return numbered("net_tap");
+    case DpdkDriver::pci:
+      return o.pci.substr(0, o.pci.find(','));
+    case DpdkDriver::vdev:
+      break;
+  }
+  return o.vdev.substr(0, o.vdev.find(','));
+}
+
+/// The offloads Proa can use, out of what the driver has.
+std::uint64_t wanted_tx_offloads(const DpdkOptions& o, const DriverQuirks& quirks,
+                                 std::uint64_t offered) {
+  std::uint64_t wanted = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;  // one pool per queue, no references
+  if (o.offloads && quirks.tx_checksum)
+    wanted |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+  return wanted & offered;
+}
+std::uint64_t wanted_rx_offloads(const DpdkOptions& o, const DriverQuirks& quirks,
+                                 std::uint64_t offered) {
+  constexpr std::uint64_t wanted = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+  return o.offloads && quirks.rx_checksum ? wanted & offered : 0;
+}
+
+rte_mempool* make_pool(const DpdkOptions& o, std::uint32_t packets) {
+  static std::atomic<unsigned> serial{0};
+  const auto name = "proa_packets_" + std::to_string(serial++);
+  const auto room = static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + buffer_bytes(o));
+  const unsigned cache = std::min<unsigned>(RTE_MEMPOOL_CACHE_MAX_SIZE, packets / 8);
+  return rte_pktmbuf_pool_create(name.c_str(), packets, cache, 0, room, SOCKET_ID_ANY);
+}
+
+constexpr std::size_t object_overhead = 384;  // mbuf, mempool header, alignment
+
+std::string no_memory(const DpdkOptions& o) {
+  const auto bytes =
+      std::size_t{o.queue_pairs} * packets_per_queue(o) * (buffer_bytes(o) + object_overhead);
+  return "DPDK's memory is too small for this port's packets (" +
+         std::to_string((bytes >> 20U) + 1) +
+         " MiB): set memory-mib on the first port this process opens, or ask for fewer packets.";
+}
+
+std::string probe_failure(const DpdkOptions& o, const std::string& device, int error) {
+  std::string what;
+  switch (o.driver) {
+    case DpdkDriver::memif:
+      what = "The memif device could not be made on socket \"" + o.memif.socket +
+             "\": choose another socket path or id" +
+             (o.memif.zero_copy ? ", and ask for zero-copy on the first port of the process" : "");
+      break;
+    case DpdkDriver::af_packet:
+    case DpdkDriver::af_xdp:
+      what = "DPDK could not open interface \"" + o.interface +
+             "\": check its queue count (`ethtool -l`), and that no other program holds it";
+      break;
+    case DpdkDriver::tap:
+      what = "The tap interface \"" + o.interface + "\" could not be made: choose an unused name";
+      break;
+    case DpdkDriver::pci:
+      what = "PCI device " + device +
+             " is not usable: bind it to vfio-pci (`dpdk-devbind.py -b vfio-pci " + device +
+             "`), and open it as the first port of the process";
+      break;
+    case DpdkDriver::vdev:
+      what =
+          "DPDK has no driver for \"" + o.vdev + "\" or refuses its arguments: check the spelling";
+      break;
+  }
+  if (error < 0) what += " (error " + std::to_string(-error) + ")";
+  return with_complaint(what);
+}
+
+std::vector<std::string> offload_names(std::uint64_t rx, std::uint64_t tx) {
+  std::vector<std::string> names;
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    const auto flag = std::uint64_t{1} << bit;
+    if ((rx & flag) != 0) names.push_back(std::string{"rx "} + rte_eth_dev_rx_offload_name(flag));
+    if ((tx & flag) != 0) names.push_back(std::string{"tx "} + rte_eth_dev_tx_offload_name(flag));
+  }
+  return names;
+}
+
+std::string mode_of(const DpdkOptions& o) {
+  switch (o.driver) {
+    case DpdkDriver::memif:
+      return std::string{o.memif.role == MemifRole::server ? "server" : "client"} + " of " +
+             o.memif.socket + (o.memif.zero_copy ? ", zero-copy" : ", one copy each way") + ", " +
+             std::to_string(memif_buffer_bytes(o)) + "-byte buffers";
+    case DpdkDriver::af_packet:
+      return "kernel packet socket on " + o.interface;
+    case DpdkDriver::af_xdp:
+      return "kernel XDP socket on " + o.interface;
+    case DpdkDriver::tap:
+      return "kernel tap device " + o.interface;
+    case DpdkDriver::pci:
+      return "PCI " + o.pci;
+    case DpdkDriver::vdev:
+      break;
+  }
+  return o.vdev;
+}
+
+}  // namespace
+
+const DriverQuirks& quirks_of(std::string_view driver_name) noexcept {
+  for (const auto& quirks : quirk_table)
+    if (driver_name.starts_with(quirks.name)) return quirks;
+  return no_quirks;
+}
+
+tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::open(const DpdkOptions& options) {
+  if (auto ok = check_options(options); !ok) return Failure{ok.error()};
+  if (auto ok = check_environment(options); !ok) return Failure{ok.error()};
+  const auto bytes = std::size_t{options.queue_pairs} * packets_per_queue(options) *
+                     (buffer_bytes(options) + object_overhead);
+  if (auto ok = start_eal(options, bytes); !ok) return Failure{ok.error()};
+  forget_complaints();
+  std::shared_ptr<DpdkPort> port{new DpdkPort};
+  port->options = options;
+  if (auto ok = port->probe(); !ok) return Failure{ok.error()};
+  if (auto ok = port->configure(); !ok) return Failure{ok.error()};
+  if (auto ok = port->start(); !ok) return Failure{ok.error()};
+  return port;
+}
+
+Result DpdkPort::probe() {
+  device = device_name(options);
+  const bool is_pci = options.driver == DpdkDriver::pci;
+  const auto arguments = device_arguments(options);
+  // The first PCI port was probed by EAL itself, which had it on its list.
+  if (rte_eth_dev_get_port_by_name(device.c_str(), &id) == 0 && is_pci) return {};
+  const int result =
+      rte_eal_hotplug_add(is_pci ? "pci" : "vdev", device.c_str(), arguments.c_str());
+  if (result != 0 || rte_eth_dev_get_port_by_name(device.c_str(), &id) != 0) {
+    if (result == 0) rte_eal_hotplug_remove(is_pci ? "pci" : "vdev", device.c_str());
+    id = RTE_MAX_ETHPORTS;
+    return Failure{probe_failure(options, device, result)};
+  }
+  return {};
+}
+
+Result DpdkPort::configure() {
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(id, &info) != 0)
+    return Failure{with_complaint("Driver of " + device + " does not describe itself")};
+  const auto& quirks = quirks_of(info.driver_name);
+  queue_pairs = options.queue_pairs;
+  if (queue_pairs > std::min(info.max_rx_queues, info.max_tx_queues))
+    return Failure{device + " has only " +
+                   std::to_string(std::min(info.max_rx_queues, info.max_tx_queues)) +
+                   " queue pairs: ask for that many or fewer."};
+  rx_offloads = wanted_rx_offloads(options, quirks, info.rx_offload_capa);
+  tx_offloads = wanted_tx_offloads(options, quirks, info.tx_offload_capa);
+  pads_runts = quirks.pads_runts;
+  rte_eth_conf configuration{};
+  configuration.rxmode.offloads = rx_offloads;
+  configuration.txmode.offloads = tx_offloads;
+  // RSS with whatever key and table the device has: nobody here reads or sets either.
+  if (queue_pairs > 1 && info.flow_type_rss_offloads != 0) {
+    configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    configuration.rx_adv_conf.rss_conf.rss_hf =
+        info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP);
+  }
+  if (!quirks.mtu_unset && options.mtu != RTE_ETHER_MTU) configuration.rxmode.mtu = options.mtu;
+  const int result = rte_eth_dev_configure(id, queue_pairs, queue_pairs, &configuration);
+  if (result != 0)
+    return Failure{with_complaint(device + " refused its configuration (" + rte_strerror(-result) +
+                                  "): ask for fewer queues or a smaller mtu")};
+  rx_descriptors = tx_descriptors = std::max(options.descriptors, quirks.descriptors_min);
+  if (rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx_descriptors, &tx_descriptors) != 0)
+    return Failure{with_complaint(device + " has no descriptor limits")};
+  return make_queues(info);
+}
+
+Result DpdkPort::make_queues(const rte_eth_dev_info& info) {
+  const auto& quirks = quirks_of(info.driver_name);
+  const std::uint32_t needed = rx_descriptors + tx_descriptors + 512U;
+  const auto packets = std::max(packets_per_queue(options), needed) + quirks.packets_extra;
+  rte_eth_rxconf rx = info.default_rxconf;
+  rx.offloads = rx_offloads;
+  rte_eth_txconf tx = info.default_txconf;
+  tx.offloads = tx_offloads;
+  for (std::uint16_t queue = 0; queue < queue_pairs; ++queue) {
+    rte_mempool* pool = make_pool(options, packets);
+    if (pool == nullptr) return Failure{no_memory(options)};
+    pools.push_back(pool);
+    const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id)));
+    int result = rte_eth_rx_queue_setup(id, queue, rx_descriptors, socket, &rx, pool);
+    if (result == 0) result = rte_eth_tx_queue_setup(id, queue, tx_descriptors, socket, &tx);
+    if (result != 0)
+      return Failure{with_complaint("Queue " + std::to_string(queue) + " of " + device +
+                                    " could not be set up (" + rte_strerror(-result) +
+                                    "): ask for fewer queues or other descriptors")};
+  }
+  return {};
+}
+
+/// A client starts when its server listens, and is connected when the server has started too.
+Result DpdkPort::start_memif_client() {
+  using std::chrono::steady_clock;
+  constexpr auto patience = std::chrono::milliseconds(100);
+  const auto deadline = steady_clock::now() + options.memif.connect_for;
+  bool heard = false;
+  do {
+    if (rte_eth_dev_start(id) == 0) {
+      heard = true;
+      const auto retry = steady_clock::now() + patience;
+      while (steady_clock::now() < retry) {
+        if (link_up()) return {};
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      }
+      rte_eth_dev_stop(id);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  } while (steady_clock::now() < deadline);
+  if (heard)
+    return Failure{with_complaint("The server of memif socket \"" + options.memif.socket +
+                                  "\" does not take this client: it has another client, or another "
+                                  "id")};
+  return Failure{"Nobody serves the memif socket \"" + options.memif.socket +
+                 "\": start the other end first (role=server), or correct the path."};
+}
+
+Result DpdkPort::start() {
+  if (options.driver == DpdkDriver::memif && options.memif.role == MemifRole::client) {
+    if (auto ok = start_memif_client(); !ok) return ok;
+  } else if (const int result = rte_eth_dev_start(id); result != 0) {
+    return Failure{with_complaint(device + " did not start (" + rte_strerror(-result) +
+                                  "): ask for fewer queues or descriptors")};
+  }
+  started = true;
+  rte_eth_allmulticast_enable(id);  // IPv6 neighbour discovery; best effort, many have none
+  learn_capabilities();
+  gate = std::make_unique<PollerGate>(queue_pairs);
+  return {};
+}
+
+void DpdkPort::learn_capabilities() {
+  rte_ether_addr mac{};
+  rte_eth_macaddr_get(id, &mac);
+  std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), capabilities.mac.octets.begin());
+  capabilities.frame_bytes_max = options.mtu + 14;
+  capabilities.burst_packets_max = burst_packets_max;
+  capabilities.queue_descriptors = std::min(rx_descriptors, tx_descriptors);
+  capabilities.tx_ip_checksum = (tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+  capabilities.tx_udp_checksum = (tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+  capabilities.rx_checksum = (rx_offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0;
+}
+
+tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::adopt(std::uint16_t port_id,
+                                                                     std::uint16_t queue) {
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(port_id, &info) != 0)
+    return Failure{"DPDK has no port " + std::to_string(port_id) +
+                   ": start DPDK and the port before adopting a queue of it."};
+  if (queue >= std::min(info.nb_rx_queues, info.nb_tx_queues))
+    return Failure{"Port " + std::to_string(port_id) + " has no queue pair " +
+                   std::to_string(queue) + ": configure and start it with more."};
+  std::shared_ptr<DpdkPort> port{new DpdkPort};
+  port->adopted = true;
+  port->id = port_id;
+  char name[RTE_ETH_NAME_MAX_LEN];
+  if (rte_eth_dev_get_name_by_port(port_id, name) == 0) port->device = name;
+  port->options.driver = DpdkDriver::vdev;
+  port->options.vdev = port->device;
+  std::uint16_t mtu = 0;
+  if (rte_eth_dev_get_mtu(port_id, &mtu) == 0 && mtu != 0) port->options.mtu = mtu;
+  port->queue_pairs = std::min(info.nb_rx_queues, info.nb_tx_queues);
+  port->pads_runts = quirks_of(info.driver_name).pads_runts;
+  rte_eth_rxq_info rx{};
+  rte_eth_txq_info tx{};
+  const bool known = rte_eth_rx_queue_info_get(port_id, queue, &rx) == 0 &&
+                     rte_eth_tx_queue_info_get(port_id, queue, &tx) == 0;
+  port->rx_descriptors = known ? rx.nb_desc : port->options.descriptors;
+  port->tx_descriptors = known ? tx.nb_desc : port->options.descriptors;
+  port->rx_offloads = known ? rx.conf.offloads : 0;
+  port->tx_offloads = known ? tx.conf.offloads : 0;
+  // A pool of our own: the program's may hold smaller buffers or be shared with its other threads.
+  rte_mempool* pool = make_pool(port->options, packets_per_queue(port->options));
+  if (pool == nullptr) return Failure{no_memory(port->options)};
+  port->pools.push_back(pool);
+  port->learn_capabilities();
+  port->gate = std::make_unique<PollerGate>(queue + 1U);
+  return port;
+}
+
+DpdkPort::~DpdkPort() {
+  if (id != RTE_MAX_ETHPORTS && !adopted) {
+    if (started) rte_eth_dev_stop(id);
+    // Closes the port too; PCI devices stay with EAL and are closed only.
+    if (options.driver == DpdkDriver::pci)
+      rte_eth_dev_close(id);
+    else
+      rte_eal_hotplug_remove("vdev", device.c_str());
+  }
+  for (auto* pool : pools) rte_mempool_free(pool);
+}
+
+bool DpdkPort::link_up() const noexcept {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+DpdkDescription DpdkPort::describe() const {
+  DpdkDescription d;
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(id, &info) == 0) d.driver = info.driver_name;
+  d.device = device;
+  d.mode = mode_of(options);
+  d.queue_pairs = queue_pairs;
+  d.rx_descriptors = rx_descriptors;
+  d.tx_descriptors = tx_descriptors;
+  d.mtu = options.mtu;
+  d.mac = capabilities.mac;
+  rte_eth_link link{};
+  if (rte_eth_link_get_nowait(id, &link) == 0) {
+    d.link_up = link.link_status == RTE_ETH_LINK_UP;
+    d.link_mbit = link.link_speed;
+  }
+  d.offloads = offload_names(rx_offloads, tx_offloads);
+  if (const auto remark = quirks_of(d.driver).remark; !remark.empty())
+    d.remarks.emplace_back(remark);
+  return d;
+}
+
+std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port, std::uint16_t queue,
+                                      rte_mempool* pool) {
+  auto made = std::make_unique<DpdkQueue>();
+  made->port = port;
+  made->gate = port->gate.get();
+  made->queue_id = queue;
+  made->port_id = port->id;
+  made->pool = pool;
+  made->runt_bytes = port->pads_runts ? 0 : 60;
+  made->checksum_flags = port->capabilities.tx_ip_checksum || port->capabilities.tx_udp_checksum;
+  return made;
+}
+
+void PollerGate::close() noexcept { closed_.store(1); }
+void PollerGate::open() noexcept { closed_.store(0); }
+
+}  // namespace detail
+
+std::string DpdkDescription::text() const {
+  std::string line = device + " (" + driver + "), " + mode + ", " + std::to_string(queue_pairs) +
+                     " queue pairs of " + std::to_string(rx_descriptors) + "/" +
+                     std::to_string(tx_descriptors) + " descriptors, mtu " + std::to_string(mtu) +
+                     ", mac " + detail::text_of(mac) + ", link " + (link_up ? "up" : "down") +
+                     ", offloads: ";
+  if (offloads.empty()) line += "none";
+  for (std::size_t i = 0; i < offloads.size(); ++i) line += (i == 0 ? "" : ", ") + offloads[i];
+  for (const auto& remark : remarks) line += "; " + remark;
+  return line;
+}
+
+Port<DpdkNic>::Port(std::shared_ptr<detail::DpdkPort> port) noexcept : port_(std::move(port)) {}
+Port<DpdkNic>::Port(Port&&) noexcept = default;
+Port<DpdkNic>& Port<DpdkNic>::operator=(Port&&) noexcept = default;
+Port<DpdkNic>::~Port() = default;
+
+tl::expected<Port<DpdkNic>, std::string> Port<DpdkNic>::open(const DpdkOptions& options) {
+  auto port = detail::DpdkPort::open(options);
+  if (!port) return detail::Failure{port.error()};
+  return Port{std::move(*port)};
+}
+
+Port<DpdkNic>::Port(const DpdkOptions& options) {
+  auto port = detail::DpdkPort::open(options);
+  if (!port) throw std::runtime_error{port.error()};
+  port_ = std::move(*port);
+}
+
+tl::expected<DpdkNic, std::string> Port<DpdkNic>::take_queue() {
+  if (port_->taken == port_->queue_pairs)
+    return detail::Failure{"All " + std::to_string(port_->queue_pairs) + " queue pairs of " +
+                           port_->device + " are taken: open the port with more."};
+  const auto queue = port_->taken++;
+  return DpdkNic{detail::make_queue(port_, queue, port_->pools[queue])};
+}
+
+std::uint16_t Port<DpdkNic>::queue_pairs() const noexcept { return port_->queue_pairs; }
+bool Port<DpdkNic>::link_up() const noexcept { return port_->link_up(); }
+DpdkDescription Port<DpdkNic>::describe() const { return port_->describe(); }
+
+}  // namespace proa
