@@ -46,8 +46,8 @@ bool switch_off_offloads() {
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return false;
   bool done = true;
-  for (const std::uint32_t command : {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM})
-    done = switch_off(socket, command) && done;
+  for (const auto command : {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM})
+    done = switch_off(socket, static_cast<std::uint32_t>(command)) && done;
   ::close(socket);
   return done;
 }
