@@ -1,3 +1,4 @@
+// Tests of engine/interface.hpp.
 #include <catch2/catch.hpp>
 #include <proa/engine/interface.hpp>
 #include <vector>

@@ -1,3 +1,4 @@
+// Tests of wire/crc32c.hpp.
 #include <array>
 #include <catch2/catch.hpp>
 #include <memory>

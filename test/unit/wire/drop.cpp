@@ -1,3 +1,4 @@
+// Tests of wire/drop.hpp.
 #include <catch2/catch.hpp>
 #include <proa/wire/drop.hpp>
 #include <set>
