@@ -1,0 +1,119 @@
+// L1: a ring that grows by doubling out of a pool, so that idle flows hold nothing.
+#pragma once
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <proa/base/check.hpp>
+#include <proa/mem/scratch_pool.hpp>
+
+namespace proa {
+
+/// A double-ended queue of trivially copyable values with random access. Storage is one contiguous
+/// power of two from the pool, which must outlive the ring. Growing is the only thing that can
+/// fail, and says so. Not copyable: it owns its storage.
+template <class T>
+class GrowRing {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  GrowRing(ScratchPool& pool, std::uint32_t capacity_max) noexcept
+      : pool_(&pool), capacity_max_(std::bit_ceil(capacity_max)) {}
+  GrowRing(const GrowRing&) = delete;
+  GrowRing& operator=(const GrowRing&) = delete;
+  ~GrowRing() { release_storage(); }
+
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] bool full() const noexcept { return size_ == capacity_max_; }
+
+  [[nodiscard]] T& operator[](std::uint32_t i) noexcept { return data_[(head_ + i) & mask()]; }
+  [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept {
+    return data_[(head_ + i) & mask()];
+  }
+  [[nodiscard]] T& front() noexcept { return data_[head_]; }
+  [[nodiscard]] const T& front() const noexcept { return data_[head_]; }
+  [[nodiscard]] T& back() noexcept { return (*this)[size_ - 1]; }
+  [[nodiscard]] const T& back() const noexcept { return (*this)[size_ - 1]; }
+
+  /// False: at its limit or the pool is used up; nothing changed.
+  [[nodiscard]] bool push_back(const T& value) noexcept {
+    if (size_ == capacity_ && !grow()) return false;
+    data_[(head_ + size_++) & mask()] = value;
+    return true;
+  }
+  void pop_front() noexcept {
+    head_ = (head_ + 1) & mask();
+    --size_;
+  }
+  void pop_back() noexcept { --size_; }
+
+  /// Room for one more, so that the next push_back cannot fail.
+  [[nodiscard]] bool make_room() noexcept { return size_ < capacity_ || grow(); }
+
+  [[nodiscard]] bool insert(std::uint32_t at, const T& value) noexcept {
+    if (!make_room()) return false;
+    ++size_;
+    for (std::uint32_t i = size_ - 1; i > at; --i) (*this)[i] = (*this)[i - 1];
+    (*this)[at] = value;
+    return true;
+  }
+  /// Removes the elements [from, to).
+  void erase(std::uint32_t from, std::uint32_t to) noexcept {
+    if (from == 0) {
+      head_ = (head_ + to) & mask();
+    } else {
+      for (std::uint32_t i = to; i < size_; ++i) (*this)[from + i - to] = (*this)[i];
+    }
+    size_ -= to - from;
+  }
+  void clear() noexcept { head_ = size_ = 0; }
+
+  /// Gives the storage of an empty ring back to the pool.
+  void trim() noexcept {
+    if (size_ == 0) release_storage();
+  }
+  [[nodiscard]] std::uint32_t storage_bytes() const noexcept {
+    return capacity_ * static_cast<std::uint32_t>(sizeof(T));
+  }
+
+ private:
+  static constexpr std::uint32_t first_capacity =
+      std::bit_floor(sizeof(T) >= 512 ? 1U : static_cast<std::uint32_t>(512 / sizeof(T)));
+
+  [[nodiscard]] std::uint32_t mask() const noexcept { return capacity_ - 1; }
+
+  bool grow() noexcept {
+    if (capacity_ >= capacity_max_) return false;
+    std::uint32_t wanted = capacity_ == 0 ? first_capacity : capacity_ * 2;
+    if (wanted > capacity_max_) wanted = capacity_max_;
+    std::byte* fresh = pool_->allocate(wanted * sizeof(T));
+    if (fresh == nullptr) return false;
+    T* to = reinterpret_cast<T*>(fresh);
+    const std::uint32_t until_wrap = size_ < capacity_ - head_ ? size_ : capacity_ - head_;
+    if (size_ != 0) {
+      std::memcpy(to, data_ + head_, until_wrap * sizeof(T));
+      std::memcpy(to + until_wrap, data_, (size_ - until_wrap) * sizeof(T));
+    }
+    if (data_ != nullptr) pool_->release(reinterpret_cast<std::byte*>(data_));
+    data_ = to;
+    capacity_ = wanted;
+    head_ = 0;
+    return true;
+  }
+  void release_storage() noexcept {
+    if (data_ != nullptr) pool_->release(reinterpret_cast<std::byte*>(data_));
+    data_ = nullptr;
+    capacity_ = head_ = size_ = 0;
+  }
+
+  ScratchPool* pool_;
+  T* data_ = nullptr;
+  std::uint32_t capacity_ = 0;
+  std::uint32_t head_ = 0;
+  std::uint32_t size_ = 0;
+  std::uint32_t capacity_max_;
+};
+
+}  // namespace proa

@@ -1,0 +1,129 @@
+// L2: the receiver's memory of packet numbers: what arrived, what to acknowledge, and when.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include <proa/base/seq.hpp>
+#include <proa/base/time.hpp>
+#include <proa/wire/frames.hpp>
+
+namespace proa {
+
+/// Packet numbers further than this from the largest seen are not this flow's (or are forged).
+inline constexpr std::uint32_t packet_number_window = 1U << 20U;
+
+class AckTracker {
+ public:
+  enum class Verdict : std::uint8_t { fresh, duplicate, too_old, out_of_window };
+
+  [[nodiscard]] bool any() const noexcept { return any_; }
+  [[nodiscard]] PacketNumber largest() const noexcept { return largest_; }
+
+  [[nodiscard]] Verdict judge(PacketNumber number) const noexcept {
+    if (!any_) return Verdict::fresh;
+    if (number.after(largest_))
+      return number.since(largest_) <= packet_number_window ? Verdict::fresh
+                                                            : Verdict::out_of_window;
+    const std::uint32_t below = largest_.since(number);
+    if (below == 0) return Verdict::duplicate;
+    if (below > packet_number_window) return Verdict::out_of_window;
+    if (below > ack_window) return Verdict::too_old;
+    return test(number) ? Verdict::duplicate : Verdict::fresh;
+  }
+
+  /// Records a fresh packet; true if it left or filled a gap (then an acknowledgement is due).
+  bool record(PacketNumber number, Instant now) noexcept {
+    if (!any_) {
+      // What was sent before the first packet seen is not ours to miss.
+      seen_.fill(~std::uint64_t{0});
+      any_ = true;
+      largest_ = number;
+      largest_at_ = now;
+      return false;
+    }
+    if (number.before(largest_)) {
+      set(number);
+      gaps_ = !dense();
+      return true;
+    }
+    const std::uint32_t step = number.since(largest_);
+    advance(step);
+    set(largest_);  // the former largest is one of the bits now
+    largest_ = number;
+    largest_at_ = now;
+    if (step > 1) gaps_ = true;
+    else if (gaps_) gaps_ = !dense();
+    return step > 1;
+  }
+
+  /// True when some packet of the window below the largest is missing: an ack frame is needed.
+  [[nodiscard]] bool has_gaps() const noexcept { return gaps_; }
+
+  /// When the largest one arrived, for the ack delay field.
+  [[nodiscard]] Instant largest_at() const noexcept { return largest_at_; }
+
+  /// Bit i: packet (largest - 1 - i) arrived.
+  [[nodiscard]] std::uint64_t newest64() const noexcept { return word_below(0); }
+  [[nodiscard]] AckBits bits() const noexcept {
+    AckBits all;
+    for (std::uint32_t i = 0; i < all.words.size(); ++i) all.words[i] = word_below(i * 64);
+    all.count = ack_window;
+    return all;
+  }
+
+ private:
+  // A circle of twice the window, so that clearing what is ahead never touches the window.
+  static constexpr std::uint32_t circle_bits = 2 * ack_window;
+  static constexpr std::uint32_t circle_words = circle_bits / 64;
+
+  static constexpr std::uint32_t position(PacketNumber n) noexcept {
+    return n.wire() & (circle_bits - 1);
+  }
+  [[nodiscard]] bool test(PacketNumber n) const noexcept {
+    return ((seen_[position(n) / 64] >> (position(n) % 64)) & 1U) != 0;
+  }
+  void set(PacketNumber n) noexcept {
+    seen_[position(n) / 64] |= std::uint64_t{1} << (position(n) % 64);
+  }
+  void clear(PacketNumber n) noexcept {
+    seen_[position(n) / 64] &= ~(std::uint64_t{1} << (position(n) % 64));
+  }
+  /// Clears the numbers largest .. largest + step - 1: not seen until recorded.
+  void advance(std::uint32_t step) noexcept {
+    if (step >= ack_window) {
+      seen_.fill(0);
+      return;
+    }
+    for (std::uint32_t i = 0; i < step; ++i) clear(largest_.plus(i));
+  }
+  /// 64 packets starting `skip` below the newest bit, mirrored so that bit 0 is the newest.
+  [[nodiscard]] std::uint64_t word_below(std::uint32_t skip) const noexcept {
+    const std::uint32_t top = position(largest_.minus(1 + skip));
+    const std::uint32_t shift = top % 64;
+    const std::uint64_t high = seen_[top / 64] << (63 - shift);
+    const std::uint64_t low =
+        shift == 63 ? 0 : seen_[(top / 64 + circle_words - 1) % circle_words] >> (shift + 1);
+    return reverse(high | low);
+  }
+  [[nodiscard]] bool dense() const noexcept {
+    for (std::uint32_t i = 0; i < ack_window; i += 64)
+      if (word_below(i) != ~std::uint64_t{0}) return false;
+    return true;
+  }
+  static constexpr std::uint64_t reverse(std::uint64_t v) noexcept {
+    v = ((v >> 1U) & 0x5555'5555'5555'5555U) | ((v & 0x5555'5555'5555'5555U) << 1U);
+    v = ((v >> 2U) & 0x3333'3333'3333'3333U) | ((v & 0x3333'3333'3333'3333U) << 2U);
+    v = ((v >> 4U) & 0x0f0f'0f0f'0f0f'0f0fU) | ((v & 0x0f0f'0f0f'0f0f'0f0fU) << 4U);
+    return __builtin_bswap64(v);
+  }
+
+  std::array<std::uint64_t, circle_words> seen_{};
+  Instant largest_at_{};
+  PacketNumber largest_;
+  bool any_ = false;
+  bool gaps_ = false;
+};
+
+}  // namespace proa

@@ -1,0 +1,138 @@
+// L2: the sender's record of every packet from the oldest unresolved one on.
+#pragma once
+#include <cstdint>
+
+#include <proa/base/seq.hpp>
+#include <proa/base/time.hpp>
+#include <proa/mem/grow_ring.hpp>
+#include <proa/mem/interval_set.hpp>
+
+namespace proa {
+
+enum class PacketState : std::uint8_t {
+  untracked,  // only acknowledgement or credit, or a hole: never in flight
+  in_flight,
+  acked,
+  lost,       // declared lost, kept a while to notice that it was not
+};
+
+/// What a packet carried besides message parts; a bit set.
+enum class PacketContent : std::uint8_t {
+  ping = 1U << 0U,
+  want = 1U << 1U,
+  fin = 1U << 2U,
+  reset = 1U << 3U,
+  handshake = 1U << 4U,
+  probe = 1U << 5U,
+};
+[[nodiscard]] constexpr bool holds(std::uint8_t content, PacketContent what) noexcept {
+  return (content & static_cast<std::uint8_t>(what)) != 0;
+}
+[[nodiscard]] constexpr std::uint8_t with(std::uint8_t content, PacketContent what) noexcept {
+  return static_cast<std::uint8_t>(content | static_cast<std::uint8_t>(what));
+}
+
+struct SentPacket {
+  Instant sent_at{};
+  std::uint64_t begin = 0;       // stream positions it carried: [begin, begin + units)
+  std::uint32_t units = 0;
+  std::uint16_t bytes = 0;       // Proa bytes; what counts as in flight
+  PacketState state = PacketState::untracked;
+  std::uint8_t content = 0;      // PacketContent bits
+
+  [[nodiscard]] Interval range() const noexcept { return {begin, begin + units}; }
+};
+static_assert(sizeof(SentPacket) == 24);
+
+/// Indexed by packet number. Numbers never repeat; the oldest records leave once resolved.
+class SentPackets {
+ public:
+  SentPackets(ScratchPool& pool, std::uint32_t packets_max, PacketNumber first) noexcept
+      : ring_(pool, packets_max), oldest_(first), first_(first) {}
+
+  /// The number the next packet gets.
+  [[nodiscard]] PacketNumber next() const noexcept { return oldest_.plus(ring_.size()); }
+  [[nodiscard]] PacketNumber oldest() const noexcept { return oldest_; }
+  [[nodiscard]] std::uint32_t count() const noexcept { return ring_.size(); }
+  [[nodiscard]] bool can_send() noexcept { return ring_.make_room(); }
+  [[nodiscard]] std::uint32_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
+  [[nodiscard]] std::uint32_t in_flight_packets() const noexcept { return in_flight_packets_; }
+
+  /// True if `number` was ever sent by this flow, within the window of packet numbers.
+  [[nodiscard]] bool was_sent(PacketNumber number) const noexcept {
+    return number.before(next()) && !number.before(first_);
+  }
+  [[nodiscard]] SentPacket* find(PacketNumber number) noexcept {
+    const std::uint32_t i = number.since(oldest_);
+    return i < ring_.size() ? &ring_[i] : nullptr;
+  }
+  [[nodiscard]] SentPacket& at(std::uint32_t i) noexcept { return ring_[i]; }
+  [[nodiscard]] const SentPacket& at(std::uint32_t i) const noexcept { return ring_[i]; }
+
+  /// The caller has asked can_send().
+  void push(const SentPacket& packet) noexcept {
+    if (packet.state == PacketState::untracked && ring_.empty()) {
+      oldest_ = oldest_.plus(1);
+      keep_first_near();
+      return;
+    }
+    const bool stored = ring_.push_back(packet);
+    PROA_CHECK(stored);
+    if (packet.state == PacketState::in_flight) {
+      in_flight_bytes_ += packet.bytes;
+      ++in_flight_packets_;
+    }
+  }
+  /// in_flight -> acked or lost; lost -> acked.
+  void resolve(SentPacket& packet, PacketState to) noexcept {
+    if (packet.state == PacketState::in_flight) {
+      in_flight_bytes_ -= packet.bytes;
+      --in_flight_packets_;
+    }
+    packet.state = to;
+  }
+  /// Drops resolved records from the front; lost ones only when sent before `forget_before`.
+  void forget(Instant forget_before) noexcept {
+    while (!ring_.empty()) {
+      const SentPacket& front = ring_.front();
+      if (front.state == PacketState::in_flight) break;
+      if (front.state == PacketState::lost && front.sent_at >= forget_before) break;
+      ring_.pop_front();
+      oldest_ = oldest_.plus(1);
+    }
+    keep_first_near();
+  }
+  void trim() noexcept { ring_.trim(); }
+  void clear() noexcept {
+    oldest_ = next();
+    ring_.clear();
+    in_flight_bytes_ = in_flight_packets_ = 0;
+  }
+
+  [[nodiscard]] const char* broken_invariant() const noexcept {
+    std::uint32_t bytes = 0;
+    std::uint32_t packets = 0;
+    for (std::uint32_t i = 0; i < ring_.size(); ++i) {
+      if (ring_[i].state != PacketState::in_flight) continue;
+      bytes += ring_[i].bytes;
+      ++packets;
+    }
+    if (bytes != in_flight_bytes_) return "bytes in flight differ from the records";
+    if (packets != in_flight_packets_) return "packets in flight differ from the records";
+    return nullptr;
+  }
+
+ private:
+  // Serial comparison needs `first_` within half the number space.
+  void keep_first_near() noexcept {
+    if (oldest_.since(first_) > (1U << 21U)) first_ = oldest_.minus(1U << 20U);
+  }
+
+  GrowRing<SentPacket> ring_;
+  PacketNumber oldest_;
+  PacketNumber first_;
+  std::uint32_t in_flight_bytes_ = 0;
+  std::uint32_t in_flight_packets_ = 0;
+};
+
+}  // namespace proa
