@@ -48,7 +48,7 @@ static_assert(sizeof(SentPacket) == 24);
 class SentPackets {
  public:
   SentPackets(ScratchPool& pool, std::uint32_t packets_max, PacketNumber first) noexcept
-      : ring_(pool, packets_max), oldest_(first), first_(first) {}
+      : ring_(pool, packets_max), oldest_(first) {}
 
   /// The number the next packet gets.
   [[nodiscard]] PacketNumber next() const noexcept { return oldest_.plus(ring_.size()); }
@@ -58,10 +58,8 @@ class SentPackets {
   [[nodiscard]] std::uint32_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] std::uint32_t in_flight_packets() const noexcept { return in_flight_packets_; }
 
-  /// True if `number` was ever sent by this flow, within the window of packet numbers.
-  [[nodiscard]] bool was_sent(PacketNumber number) const noexcept {
-    return number.before(next()) && !number.before(first_);
-  }
+  /// False for numbers this flow has not used yet: nobody honest acknowledges them.
+  [[nodiscard]] bool was_sent(PacketNumber number) const noexcept { return number.before(next()); }
   [[nodiscard]] SentPacket* find(PacketNumber number) noexcept {
     const std::uint32_t i = number.since(oldest_);
     return i < ring_.size() ? &ring_[i] : nullptr;
@@ -73,7 +71,6 @@ class SentPackets {
   void push(const SentPacket& packet) noexcept {
     if (packet.state == PacketState::untracked && ring_.empty()) {
       oldest_ = oldest_.plus(1);
-      keep_first_near();
       return;
     }
     const bool stored = ring_.push_back(packet);
@@ -100,7 +97,6 @@ class SentPackets {
       ring_.pop_front();
       oldest_ = oldest_.plus(1);
     }
-    keep_first_near();
   }
   void trim() noexcept { ring_.trim(); }
   void clear() noexcept {
@@ -123,14 +119,8 @@ class SentPackets {
   }
 
  private:
-  // Serial comparison needs `first_` within half the number space.
-  void keep_first_near() noexcept {
-    if (oldest_.since(first_) > (1U << 21U)) first_ = oldest_.minus(1U << 20U);
-  }
-
   GrowRing<SentPacket> ring_;
   PacketNumber oldest_;
-  PacketNumber first_;
   std::uint32_t in_flight_bytes_ = 0;
   std::uint32_t in_flight_packets_ = 0;
 };

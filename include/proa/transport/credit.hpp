@@ -1,0 +1,137 @@
+// L2: the receiver's side of credit: a cumulative byte limit, backed by real receive memory.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include <proa/base/seq.hpp>
+#include <proa/mem/message_memory.hpp>
+#include <proa/transport/options.hpp>
+
+namespace proa {
+
+/// Promised to every flow without reserving memory for it: most flows are idle.
+inline constexpr std::uint32_t initial_credit_bytes = 16 * 1024;
+
+/// Raises the limit as messages are consumed and keeps the peer's requests for memory (WANT).
+class CreditGiver {
+ public:
+  explicit CreditGiver(const FlowOptions& options) noexcept
+      : limit_(initial_credit_bytes),
+        window_(options.credit_window_first),
+        window_max_(options.credit_window_max) {}
+
+  [[nodiscard]] CreditLimit limit() const noexcept { return limit_; }
+  [[nodiscard]] std::uint32_t left() const noexcept { return limit_.since(consumed_); }
+
+  /// Tops the peer's credit up when half of the window is used, as far as `memory` can promise.
+  template <MessageMemory Memory>
+  void raise(Memory& memory, std::uint64_t undelivered_bytes) noexcept {
+    const std::uint64_t open = left() + undelivered_bytes;
+    if (open > window_ / 2) return;
+    const std::uint32_t granted = memory.grant(window_ - static_cast<std::uint32_t>(open));
+    limit_ = limit_.plus(granted);
+    promised_ += granted;
+    // It was used up: a longer window costs memory only while the peer keeps using it.
+    window_ = std::min(window_ * 2, window_max_);
+  }
+
+  /// Takes a block for a message whose first part arrived. Nothing: no memory now.
+  template <MessageMemory Memory>
+  [[nodiscard]] std::optional<MessageBlock> consume(Memory& memory, MessageNumber number,
+                                                    std::uint32_t length) noexcept {
+    const std::uint32_t cost = memory_cost(length);
+    Want* const want = find(number);
+    const bool ready = want != nullptr && want->state == Want::State::reserved &&
+                       want->length == length;
+    const auto block = ready ? std::optional{want->block} : memory.reserve(length);
+    if (!block) return std::nullopt;
+    consumed_ = consumed_.plus(cost);
+    const bool limit_was_raised_for_it = ready && !want->charged;
+    if (!limit_was_raised_for_it) use_promise(memory, cost);
+    if (want != nullptr) {
+      if (!ready && want->state == Want::State::reserved) memory.release(want->block);
+      want->state = Want::State::none;
+    }
+    return block;
+  }
+
+  /// Remembers that the peer needs memory for a message. False: too many requests at once.
+  /// `charged`: its cost is already within the limit, only the block is missing.
+  [[nodiscard]] bool want(MessageNumber number, std::uint32_t length, bool charged) noexcept {
+    if (find(number) != nullptr) return true;
+    Want* free_slot = nullptr;
+    for (Want& w : wants_)
+      if (w.state == Want::State::none) free_slot = &w;
+    if (free_slot == nullptr) return false;
+    *free_slot = {{}, number, length, Want::State::waiting, charged};
+    return true;
+  }
+  [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
+
+  /// Reserves for the oldest request; true if it is served (the limit rose).
+  template <MessageMemory Memory>
+  [[nodiscard]] bool serve(Memory& memory, bool last) noexcept {
+    Want* want = const_cast<Want*>(first_waiting());
+    if (want == nullptr) return false;
+    const auto block = last ? memory.reserve_last(want->length) : memory.reserve(want->length);
+    if (!block) return false;
+    want->block = *block;
+    want->state = Want::State::reserved;
+    if (!want->charged) limit_ = limit_.plus(memory_cost(want->length));
+    return true;
+  }
+
+  /// An ended flow: forgets its requests and returns its promises.
+  template <MessageMemory Memory>
+  void end(Memory& memory) noexcept {
+    for (Want& w : wants_) {
+      if (w.state == Want::State::reserved) memory.release(w.block);
+      w.state = Want::State::none;
+    }
+    memory.retract(promised_);
+    promised_ = 0;
+  }
+
+ private:
+  struct Want {
+    enum class State : std::uint8_t { none, waiting, reserved };
+    MessageBlock block;
+    MessageNumber number;
+    std::uint32_t length = 0;
+    State state = State::none;
+    bool charged = false;
+  };
+
+  [[nodiscard]] const Want* first_waiting() const noexcept {
+    const Want* first = nullptr;
+    for (const Want& w : wants_)
+      if (w.state == Want::State::waiting && (first == nullptr || w.number.before(first->number)))
+        first = &w;
+    return first;
+  }
+  [[nodiscard]] Want* find(MessageNumber number) noexcept {
+    for (Want& w : wants_)
+      if (w.state != Want::State::none && w.number == number) return &w;
+    return nullptr;
+  }
+  template <MessageMemory Memory>
+  void use_promise(Memory& memory, std::uint32_t cost) noexcept {
+    const std::uint32_t on_trust = std::min(cost, overcommitted_);
+    overcommitted_ -= on_trust;
+    const std::uint32_t promised = std::min(cost - on_trust, promised_);
+    promised_ -= promised;
+    memory.retract(promised);
+  }
+
+  std::array<Want, 2> wants_{};     // the message being sent and the one after it
+  CreditLimit limit_;
+  CreditLimit consumed_;
+  std::uint32_t promised_ = 0;      // of what is left: taken off the memory's ledger
+  std::uint32_t overcommitted_ = initial_credit_bytes;  // of what is left: promised on trust
+  std::uint32_t window_;
+  std::uint32_t window_max_;
+};
+
+}  // namespace proa

@@ -1,0 +1,99 @@
+// L2: the receiving half of a flow: packet numbers, reassembly, credit, and when to acknowledge.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include <proa/transport/ack_tracker.hpp>
+#include <proa/transport/credit.hpp>
+#include <proa/transport/events.hpp>
+#include <proa/transport/options.hpp>
+#include <proa/transport/reassembly.hpp>
+#include <proa/transport/rtt.hpp>
+#include <proa/wire/header.hpp>
+
+namespace proa {
+
+template <MessageMemory Memory>
+class Receiver {
+ public:
+  Receiver(ScratchPool& pool, const FlowOptions& options) noexcept
+      : reassembly_(pool), credit_(options) {}
+
+  [[nodiscard]] AckTracker& acks() noexcept { return acks_; }
+  [[nodiscard]] const AckTracker& acks() const noexcept { return acks_; }
+  [[nodiscard]] Reassembly<Memory>& reassembly() noexcept { return reassembly_; }
+  [[nodiscard]] const Reassembly<Memory>& reassembly() const noexcept { return reassembly_; }
+  [[nodiscard]] CreditGiver& credit() noexcept { return credit_; }
+  [[nodiscard]] const CreditGiver& credit() const noexcept { return credit_; }
+
+  /// A packet has been placed whole. `eliciting`: it held more than acknowledgement and credit.
+  void on_packet(PacketNumber number, bool eliciting, const Arrival& arrival,
+                 const FlowOptions& options, const RttEstimator& rtt) noexcept {
+    const bool gap = acks_.record(number, arrival.now);
+    if (arrival.congestion_experienced) ++ce_marked_;
+    if (!eliciting) return;
+    ++unacknowledged_;
+    if (gap || arrival.congestion_experienced || unacknowledged_ >= options.ack_every_packets)
+      ack_now_ = true;
+    if (ack_due_ == never) ack_due_ = later(arrival.now, ack_delay(options, rtt));
+  }
+  void ack_at_once() noexcept { ack_now_ = true; }
+  [[nodiscard]] bool ack_is_due(Instant now) const noexcept { return ack_now_ || now >= ack_due_; }
+  [[nodiscard]] Instant ack_deadline() const noexcept { return ack_due_; }
+
+  /// Fills the header's acknowledgement fields.
+  void fill_ack(PacketHeader& header, Instant now) const noexcept {
+    if (!acks_.any()) return;
+    header.set(HeaderFlag::acks);
+    header.largest_acked = acks_.largest();
+    header.set_ack_delay(now - acks_.largest_at());
+  }
+  /// Appends the ack frame where one is needed, mostly the short one.
+  void write_ack_frame(FrameWriter& out) noexcept {
+    if (!acks_.any()) return;
+    if (acks_.has_gaps()) {
+      if (++gap_acks_ % long_ack_every == 0 && out.room() > 2 * ack512_frame_bytes)
+        out.ack512(acks_.bits());
+      else out.ack64(acks_.newest64());
+    }
+    if (ce_marked_ != 0) out.ecn(ce_marked_);
+  }
+  /// An acknowledgement left with a packet.
+  void on_acknowledged() noexcept {
+    unacknowledged_ = 0;
+    ack_now_ = false;
+    ack_due_ = never;
+  }
+  void raise_credit(Memory& memory) noexcept {
+    credit_.raise(memory, reassembly_.undelivered_bytes());
+  }
+  void clear(Memory& memory) noexcept {
+    reassembly_.clear(memory);
+    credit_.end(memory);
+  }
+  [[nodiscard]] const char* broken_invariant() const noexcept {
+    return reassembly_.broken_invariant();
+  }
+
+ private:
+  // A short ack frame names each packet in eight acknowledgements; the long one covers the case
+  // that all eight are lost.
+  static constexpr std::uint32_t long_ack_every = 4;
+
+  [[nodiscard]] static Duration ack_delay(const FlowOptions& options,
+                                          const RttEstimator& rtt) noexcept {
+    const Duration quarter = std::max(rtt.smoothed() / 4, options.ack_delay_min);
+    return std::min(options.ack_delay_max, quarter);
+  }
+
+  AckTracker acks_;
+  Reassembly<Memory> reassembly_;
+  CreditGiver credit_;
+  Instant ack_due_ = never;
+  std::uint32_t unacknowledged_ = 0;
+  std::uint32_t ce_marked_ = 0;
+  std::uint32_t gap_acks_ = 0;
+  bool ack_now_ = false;
+};
+
+}  // namespace proa

@@ -1,0 +1,301 @@
+// L2: the sending half of a flow: what is queued, in flight, lost and acknowledged, and how fast.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include <proa/transport/congestion.hpp>
+#include <proa/transport/events.hpp>
+#include <proa/transport/loss.hpp>
+#include <proa/transport/probe.hpp>
+#include <proa/transport/send_queue.hpp>
+#include <proa/transport/sent_packets.hpp>
+
+namespace proa {
+
+/// An acknowledgement as a packet carries it.
+struct AckInfo {
+  PacketNumber largest;
+  Duration delay{};
+  AckBits bits;  // packets below the largest
+};
+
+/// What an acknowledgement or a timer brought to light about control frames.
+struct Resolved {
+  bool acks_unsent = false;          // the peer acknowledged what was never sent
+  bool out_of_memory = false;        // no room left to remember what is acknowledged
+  bool progress = false;             // something was newly acknowledged
+  std::uint8_t content_acked = 0;    // PacketContent bits
+  std::uint8_t content_lost = 0;
+};
+
+template <MessageMemory Memory, CongestionController Congestion>
+class Sender {
+ public:
+  Sender(ScratchPool& pool, const FlowOptions& options, PacketNumber first,
+         const Congestion& congestion) noexcept
+      : queue_(pool, options),
+        packets_(pool, options.packets_in_flight_max, first),
+        congestion_(congestion) {}
+
+  [[nodiscard]] SendQueue<Memory>& queue() noexcept { return queue_; }
+  [[nodiscard]] const SendQueue<Memory>& queue() const noexcept { return queue_; }
+  [[nodiscard]] SentPackets& packets() noexcept { return packets_; }
+  [[nodiscard]] const SentPackets& packets() const noexcept { return packets_; }
+  [[nodiscard]] CreditUse& credit() noexcept { return credit_; }
+  [[nodiscard]] const CreditUse& credit() const noexcept { return credit_; }
+  [[nodiscard]] const RttEstimator& rtt() const noexcept { return rtt_; }
+  [[nodiscard]] Congestion& congestion() noexcept { return congestion_; }
+  [[nodiscard]] const Congestion& congestion() const noexcept { return congestion_; }
+  [[nodiscard]] std::uint64_t resent_bytes() const noexcept { return resent_bytes_; }
+  [[nodiscard]] std::uint64_t lost_packets() const noexcept { return lost_packets_; }
+  [[nodiscard]] std::uint64_t spurious_losses() const noexcept { return spurious_losses_; }
+  [[nodiscard]] std::uint64_t probes() const noexcept { return probes_; }
+
+  /// True if message parts may go now, as far as window, pacing and credit are concerned.
+  [[nodiscard]] bool may_send_data(Instant now) const noexcept {
+    if (!queue_.has_lost() && !queue_.can_begin_or_continue(credit_)) return false;
+    return packets_.in_flight_bytes() < congestion_.window_bytes() && now >= paced_until_;
+  }
+  [[nodiscard]] bool probe_due() const noexcept { return probe_due_; }
+  /// When data that only pacing holds back may go; never if that is not what holds it.
+  [[nodiscard]] Instant paced_until(Instant now) const noexcept {
+    if (now >= paced_until_) return never;
+    if (!queue_.has_lost() && !queue_.can_begin_or_continue(credit_)) return never;
+    return paced_until_;
+  }
+
+  /// Fills the packet with resent parts first, then new ones. `record` learns what it carries.
+  void write_data(FrameWriter& out, const Memory& memory, SentPacket& record) noexcept {
+    if (queue_.has_lost()) {
+      set_range(record, queue_.write_lost(out, memory));
+      resent_bytes_ += record.units;
+    } else {
+      set_range(record, queue_.write_new(out, memory, credit_));
+    }
+  }
+
+  /// Repeats the oldest unacknowledged frames (RFC 9002 6.2.4). Returns the content to repeat.
+  [[nodiscard]] std::uint8_t write_probe(FrameWriter& out, const Memory& memory,
+                                         SentPacket& record) noexcept {
+    probe_due_ = false;
+    ++probes_;
+    record.content = with(record.content, PacketContent::probe);
+    for (std::uint32_t i = 0; i < packets_.count(); ++i) {
+      const SentPacket& oldest = packets_.at(i);
+      if (oldest.state != PacketState::in_flight) continue;
+      set_range(record, queue_.write_again(out, memory, oldest.range()));
+      resent_bytes_ += record.units;
+      return oldest.content;
+    }
+    if (queue_.has_lost()) write_data(out, memory, record);
+    return 0;
+  }
+
+  /// Every packet consumes a number; `record.state` says whether it is in flight.
+  void on_sent(const SentPacket& record) noexcept {
+    packets_.push(record);
+    ++sent_count_;
+    if (record.state != PacketState::in_flight) return;
+    last_eliciting_at_ = record.sent_at;
+    const Duration gap = congestion_.pacing_interval(record.bytes);
+    paced_until_ = gap == Duration::zero() ? Instant::min() : later(record.sent_at, gap);
+    window_limited_ = packets_.in_flight_bytes() + record.bytes > congestion_.window_bytes();
+  }
+
+  Resolved on_ack(const AckInfo& ack, const Arrival& arrival, Memory& memory) noexcept {
+    Resolved out;
+    if (!packets_.was_sent(ack.largest)) {
+      out.acks_unsent = true;
+      return out;
+    }
+    if (ack.largest.before(packets_.oldest())) return out;
+    const Acked acked = collect(ack, memory, out);
+    if (acked.packets == 0) return out;
+    out.progress = true;
+    if (!any_acked_ || ack.largest.after(largest_acked_)) largest_acked_ = ack.largest;
+    any_acked_ = true;
+    probes_in_a_row_ = 0;
+    probe_due_ = false;
+    feed_estimators(acked, ack, arrival);
+    find_losses(arrival.now - arrival.uncertainty, arrival.now, out);
+    packets_.forget(arrival.now - 2 * probe_interval_);
+    return out;
+  }
+
+  /// The loss timer expired: packets older than the reordering window are lost.
+  Resolved on_loss_timer(Instant now) noexcept {
+    Resolved out;
+    find_losses(now, now, out);
+    return out;
+  }
+  void on_probe_timer(Instant now) noexcept {
+    probe_due_ = true;
+    if (++probes_in_a_row_ == persistent_probes) congestion_.on_persistent_congestion(now);
+  }
+
+  [[nodiscard]] Instant loss_deadline() const noexcept { return loss_deadline_; }
+  [[nodiscard]] Instant probe_deadline(const FlowOptions& options) noexcept {
+    if (packets_.in_flight_packets() == 0) return never;
+    probe_interval_ = probe_timeout(rtt_, options, probes_in_a_row_);
+    return later(last_eliciting_at_, probe_interval_);
+  }
+  /// Probe timeout without backoff: the unit of lingering.
+  [[nodiscard]] Duration probe_interval(const FlowOptions& options) const noexcept {
+    return probe_timeout(rtt_, options, 1);
+  }
+
+  void clear(Memory& memory) noexcept {
+    queue_.clear(memory);
+    packets_.clear();
+    probe_due_ = false;
+    loss_deadline_ = never;
+  }
+  void trim() noexcept {
+    queue_.trim();
+    packets_.trim();
+  }
+  [[nodiscard]] const char* broken_invariant() const noexcept {
+    if (const char* why = packets_.broken_invariant()) return why;
+    return queue_.broken_invariant();
+  }
+
+ private:
+  struct Acked {
+    std::uint32_t packets = 0;
+    std::uint32_t bytes = 0;
+    std::uint32_t in_flight_before = 0;
+    bool spurious = false;
+    bool newest_is_new = false;  // the largest itself was newly acknowledged
+    Instant newest_sent_at{};
+  };
+
+  static void set_range(SentPacket& record, Interval range) noexcept {
+    record.begin = range.begin;
+    record.units = static_cast<std::uint32_t>(range.end - range.begin);
+  }
+
+  Acked collect(const AckInfo& ack, Memory& memory, Resolved& out) noexcept {
+    Acked acked;
+    acked.in_flight_before = packets_.in_flight_bytes();
+    const std::uint32_t top = ack.largest.since(packets_.oldest());
+    const std::uint32_t low = top > ack.bits.count ? top - ack.bits.count : 0;
+    for (std::uint32_t i = low; i <= top; ++i) {
+      SentPacket& packet = packets_.at(i);
+      if (packet.state != PacketState::in_flight && packet.state != PacketState::lost) continue;
+      if (i != top && !acknowledges(ack.bits, top - 1 - i)) continue;
+      if (!queue_.acknowledge(packet.range(), memory)) {
+        out.out_of_memory = true;
+        continue;
+      }
+      ++acked.packets;
+      acked.bytes += packet.bytes;
+      out.content_acked |= packet.content;
+      if (packet.state == PacketState::lost) acked.spurious = true;
+      acked.newest_sent_at = packet.sent_at;
+      acked.newest_is_new = i == top;
+      packets_.resolve(packet, PacketState::acked);
+    }
+    return acked;
+  }
+  [[nodiscard]] static bool acknowledges(const AckBits& bits, std::uint32_t below) noexcept {
+    return ((bits.words[below / 64] >> (below % 64)) & 1U) != 0;
+  }
+
+  void feed_estimators(const Acked& acked, const AckInfo& ack, const Arrival& arrival) noexcept {
+    AckSample sample;
+    if (acked.newest_is_new) {
+      rtt_.update(arrival.now - acked.newest_sent_at, ack.delay, arrival.uncertainty);
+      sample.rtt = rtt_.latest();
+    }
+    if (acked.spurious) {
+      ++spurious_losses_;
+      rule_.on_spurious_loss();
+      congestion_.on_spurious_loss(arrival.now);
+    }
+    sample.now = arrival.now;
+    sample.smoothed_rtt = rtt_.smoothed();
+    sample.minimum_rtt = rtt_.minimum();
+    sample.rtt_reliable = arrival.uncertainty <= rtt_.smoothed() / 2;
+    sample.window_limited = window_limited_;
+    sample.acked_bytes = acked.bytes;
+    sample.acked_packets = acked.packets;
+    sample.in_flight_bytes = acked.in_flight_before;
+    sample.delivered = index_of(ack.largest);
+    sample.next_number = sent_count_;
+    sample.ce_marked = std::exchange(ce_marked_, 0U);
+    congestion_.on_ack(sample);
+  }
+
+  /// Packets below the largest acknowledged that are overdue by count or by time.
+  void find_losses(Instant as_of, Instant now, Resolved& out) noexcept {
+    loss_deadline_ = never;
+    if (!any_acked_ || largest_acked_.before(packets_.oldest())) return;
+    LossSample loss;
+    loss.in_flight_bytes = packets_.in_flight_bytes();
+    const Duration patience = rule_.patience(rtt_);
+    std::uint32_t later_tracked = 1;  // the largest acknowledged itself
+    for (std::uint32_t i = largest_acked_.since(packets_.oldest()); i-- > 0;) {
+      SentPacket& packet = packets_.at(i);
+      if (packet.state == PacketState::untracked) continue;
+      if (packet.state == PacketState::in_flight) {
+        const Instant overdue = later(packet.sent_at, patience);
+        if (rule_.lost_by_count(later_tracked) || overdue <= as_of) {
+          lose(packet, i, loss, out);
+        } else {
+          loss_deadline_ = std::min(loss_deadline_, overdue);
+        }
+      }
+      ++later_tracked;
+    }
+    if (loss.lost_bytes == 0) return;
+    rule_.on_real_loss();
+    loss.now = now;
+    loss.smoothed_rtt = rtt_.smoothed();
+    loss.next_number = sent_count_;
+    congestion_.on_loss(loss);
+  }
+  void lose(SentPacket& packet, std::uint32_t i, LossSample& loss, Resolved& out) noexcept {
+    if (!queue_.lose(packet.range())) {  // no room to remember it: decided again at the next ack
+      loss_deadline_ = later(packet.sent_at, 2 * rule_.patience(rtt_));
+      return;
+    }
+    if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
+    loss.lost_bytes += packet.bytes;
+    out.content_lost |= packet.content;
+    ++lost_packets_;
+    packets_.resolve(packet, PacketState::lost);
+  }
+  [[nodiscard]] std::uint64_t index_of(PacketNumber number) const noexcept {
+    return sent_count_ - packets_.next().since(number);
+  }
+
+ public:
+  /// The peer's cumulative count of CE-marked packets rose by `marked`.
+  void on_ce_marks(std::uint32_t marked) noexcept { ce_marked_ += marked; }
+
+ private:
+  SendQueue<Memory> queue_;
+  SentPackets packets_;
+  RttEstimator rtt_;
+  LossRule rule_;
+  Congestion congestion_;
+  CreditUse credit_;
+  Instant last_eliciting_at_{};
+  Instant loss_deadline_ = never;
+  Instant paced_until_ = Instant::min();
+  Duration probe_interval_{};
+  std::uint64_t sent_count_ = 0;
+  std::uint64_t resent_bytes_ = 0;
+  std::uint64_t lost_packets_ = 0;
+  std::uint64_t spurious_losses_ = 0;
+  std::uint64_t probes_ = 0;
+  PacketNumber largest_acked_;
+  std::uint32_t probes_in_a_row_ = 0;
+  std::uint32_t ce_marked_ = 0;
+  bool any_acked_ = false;
+  bool probe_due_ = false;
+  bool window_limited_ = false;
+};
+
+}  // namespace proa
