@@ -84,8 +84,10 @@ class IntervalSet {
     std::uint32_t high = ranges_.size();
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
-      if (ranges_[middle].end < position) low = middle + 1;
-      else high = middle;
+      if (ranges_[middle].end < position)
+        low = middle + 1;
+      else
+        high = middle;
     }
     return low;
   }

@@ -53,8 +53,10 @@ class AckTracker {
     set(largest_);  // the former largest is one of the bits now
     largest_ = number;
     largest_at_ = now;
-    if (step > 1) gaps_ = true;
-    else if (gaps_) gaps_ = !dense();
+    if (step > 1)
+      gaps_ = true;
+    else if (gaps_)
+      gaps_ = !dense();
     return step > 1;
   }
 

@@ -11,17 +11,17 @@ namespace proa {
 /// One acknowledgement that newly acknowledged in-flight packets.
 struct AckSample {
   Instant now{};
-  Duration rtt{};                    // newest packet's sample less the peer's ack delay; 0: none
+  Duration rtt{};  // newest packet's sample less the peer's ack delay; 0: none
   Duration smoothed_rtt{};
   Duration minimum_rtt{};
-  bool rtt_reliable = true;          // false: the poller was late by more than srtt / 2
-  bool window_limited = false;       // the sender was held back by the window, not by its data
-  std::uint32_t acked_bytes = 0;     // newly acknowledged
-  std::uint32_t in_flight_bytes = 0; // before this acknowledgement
-  std::uint32_t ce_marked = 0;       // packets the peer newly reports as CE-marked
+  bool rtt_reliable = true;           // false: the poller was late by more than srtt / 2
+  bool window_limited = false;        // the sender was held back by the window, not by its data
+  std::uint32_t acked_bytes = 0;      // newly acknowledged
+  std::uint32_t in_flight_bytes = 0;  // before this acknowledgement
+  std::uint32_t ce_marked = 0;        // packets the peer newly reports as CE-marked
   std::uint32_t acked_packets = 0;
-  std::uint64_t delivered = 0;       // index of the newest acknowledged packet, counts from 0
-  std::uint64_t next_number = 0;     // index the next packet will get: rounds are counted by it
+  std::uint64_t delivered = 0;    // index of the newest acknowledged packet, counts from 0
+  std::uint64_t next_number = 0;  // index the next packet will get: rounds are counted by it
 };
 
 /// Packets declared lost by one pass of loss detection.
@@ -35,18 +35,24 @@ struct LossSample {
 };
 
 template <class C>
-concept CongestionController =
-    std::is_trivially_copyable_v<C> && requires(C& c, const C& view, const AckSample& ack,
-                                                const LossSample& loss, Instant now,
-                                                std::uint32_t packet_bytes) {
-      { c.on_ack(ack) } noexcept -> std::same_as<void>;
-      { c.on_loss(loss) } noexcept -> std::same_as<void>;
-      { c.on_spurious_loss(now) } noexcept -> std::same_as<void>;         // undo the last on_loss
-      { c.on_persistent_congestion(now) } noexcept -> std::same_as<void>; // three probes in a row
-      { c.on_packet_size(packet_bytes) } noexcept -> std::same_as<void>;  // the path's packet size
-      { view.window_bytes() } noexcept -> std::same_as<std::uint32_t>;
-      // Time between the starts of two packets of that size; zero: not paced.
-      { view.pacing_interval(packet_bytes) } noexcept -> std::same_as<Duration>;
-    };
+concept CongestionController = std::is_trivially_copyable_v<C> &&
+    requires(C& c, const C& view, const AckSample& ack, const LossSample& loss, Instant now,
+             std::uint32_t packet_bytes) {
+  { c.on_ack(ack) }
+  noexcept->std::same_as<void>;
+  { c.on_loss(loss) }
+  noexcept->std::same_as<void>;
+  { c.on_spurious_loss(now) }
+  noexcept->std::same_as<void>;  // undo the last on_loss
+  { c.on_persistent_congestion(now) }
+  noexcept->std::same_as<void>;  // three probes in a row
+  { c.on_packet_size(packet_bytes) }
+  noexcept->std::same_as<void>;  // the path's packet size
+  { view.window_bytes() }
+  noexcept->std::same_as<std::uint32_t>;
+  // Time between the starts of two packets of that size; zero: not paced.
+  { view.pacing_interval(packet_bytes) }
+  noexcept->std::same_as<Duration>;
+};
 
 }  // namespace proa

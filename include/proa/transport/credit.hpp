@@ -43,8 +43,8 @@ class CreditGiver {
                                                     std::uint32_t length) noexcept {
     const std::uint32_t cost = memory_cost(length);
     Want* const want = find(number);
-    const bool ready = want != nullptr && want->state == Want::State::reserved &&
-                       want->length == length;
+    const bool ready =
+        want != nullptr && want->state == Want::State::reserved && want->length == length;
     const auto block = ready ? std::optional{want->block} : memory.reserve(length);
     if (!block) return std::nullopt;
     consumed_ = consumed_.plus(cost);
@@ -125,10 +125,10 @@ class CreditGiver {
     memory.retract(promised);
   }
 
-  std::array<Want, 2> wants_{};     // the message being sent and the one after it
+  std::array<Want, 2> wants_{};  // the message being sent and the one after it
   CreditLimit limit_;
   CreditLimit consumed_;
-  std::uint32_t promised_ = 0;      // of what is left: taken off the memory's ledger
+  std::uint32_t promised_ = 0;  // of what is left: taken off the memory's ledger
   std::uint32_t overcommitted_ = initial_credit_bytes;  // of what is left: promised on trust
   std::uint32_t window_;
   std::uint32_t window_max_;

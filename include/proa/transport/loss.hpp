@@ -15,7 +15,8 @@ inline constexpr std::uint32_t packet_threshold = 3;
 /// reordering window that grows when a loss turns out to be none (RFC 8985 section 6.2 step 4).
 class LossRule {
  public:
-  /// `later_acked` counts in-flight-type packets sent after this one up to the largest acknowledged.
+  /// `later_acked` counts in-flight-type packets sent after this one up to the largest
+  /// acknowledged.
   [[nodiscard]] bool lost_by_count(std::uint32_t later_acked) const noexcept {
     return !reordering_seen_ && later_acked >= packet_threshold;
   }

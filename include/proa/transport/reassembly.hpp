@@ -25,6 +25,15 @@ class Reassembly {
   [[nodiscard]] bool deliverable() const noexcept {
     return !messages_.empty() && messages_.front().complete();
   }
+  /// Every message before `number` is complete, delivered or not.
+  [[nodiscard]] bool complete_before(MessageNumber number) const noexcept {
+    if (number.before(next_)) return true;
+    const std::uint32_t missing = number.since(next_);
+    if (missing > messages_.size()) return false;
+    for (std::uint32_t i = 0; i < missing; ++i)
+      if (!messages_[i].complete()) return false;
+    return true;
+  }
   [[nodiscard]] bool knows(MessageNumber number) const noexcept {
     if (number.before(next_)) return true;
     const std::uint32_t i = number.since(next_);

@@ -54,7 +54,8 @@ class Receiver {
     if (acks_.has_gaps()) {
       if (++gap_acks_ % long_ack_every == 0 && out.room() > 2 * ack512_frame_bytes)
         out.ack512(acks_.bits());
-      else out.ack64(acks_.newest64());
+      else
+        out.ack64(acks_.newest64());
     }
     if (ce_marked_ != 0) out.ecn(ce_marked_);
   }

@@ -6,6 +6,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include <proa/base/reason.hpp>
 #include <proa/base/seq.hpp>
@@ -48,6 +49,13 @@ class SendQueue {
   [[nodiscard]] MessageNumber next_number() const noexcept {
     return first_number_.plus(messages_.size());
   }
+  [[nodiscard]] std::uint64_t total_messages() const noexcept { return total_messages_; }
+  [[nodiscard]] std::uint32_t longest_message() const noexcept {
+    std::uint32_t longest = 0;
+    for (std::uint32_t i = 0; i < messages_.size(); ++i)
+      longest = std::max(longest, messages_[i].block.length);
+    return longest;
+  }
   /// Every message before this one has been acknowledged.
   [[nodiscard]] MessageNumber first_unacknowledged() const noexcept { return first_number_; }
 
@@ -62,6 +70,7 @@ class SendQueue {
     if (!messages_.push_back({block, start, notify})) return failed(Reason::out_of_memory);
     end_ = messages_.back().end();
     queued_bytes_ += block.length;
+    ++total_messages_;
     return next_number().minus(1);
   }
 
@@ -239,9 +248,9 @@ class SendQueue {
       const std::uint64_t stop = std::min(range.end, message.start + message.block.length);
       const auto wanted_to = static_cast<std::uint32_t>(stop - message.start);
       const std::uint32_t wanted = std::max(wanted_to, offset + (message.block.length ? 1 : 0));
-      const std::uint32_t chunk = chunk_for(wanted, offset, wanted == message.block.length
-                                                                ? out.room()
-                                                                : part_room(out.room(), offset));
+      const std::uint32_t chunk =
+          chunk_for(wanted, offset,
+                    wanted == message.block.length ? out.room() : part_room(out.room(), offset));
       if (chunk == nothing_fits) break;
       written.end = write_chunk(out, memory, i, offset, chunk);
       if (offset + chunk < wanted) break;  // the packet is full
@@ -261,8 +270,10 @@ class SendQueue {
     std::uint32_t high = messages_.size();
     while (low < high) {
       const std::uint32_t middle = (low + high) / 2;
-      if (messages_[middle].end() <= position) low = middle + 1;
-      else high = middle;
+      if (messages_[middle].end() <= position)
+        low = middle + 1;
+      else
+        high = middle;
     }
     return low;
   }
@@ -286,11 +297,12 @@ class SendQueue {
   IntervalSet lost_;               // to be sent again
   IntervalSet acked_;              // acknowledged above acknowledged_below_
   std::uint64_t acknowledged_below_ = 0;
-  std::uint64_t end_ = 0;          // position after the last message
+  std::uint64_t end_ = 0;  // position after the last message
   std::uint64_t queued_bytes_ = 0;
-  std::uint32_t unsent_ = 0;       // index of the message the next new data comes from
+  std::uint64_t total_messages_ = 0;
+  std::uint32_t unsent_ = 0;  // index of the message the next new data comes from
   std::uint32_t unsent_offset_ = 0;
-  MessageNumber first_number_;     // number of messages_.front()
+  MessageNumber first_number_;  // number of messages_.front()
   MessageNumber newest_to_tell_;
   bool sent_to_tell_ = false;
 };

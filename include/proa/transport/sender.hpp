@@ -2,7 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <optional>
+#include <utility>
 
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/events.hpp>
@@ -22,10 +22,10 @@ struct AckInfo {
 
 /// What an acknowledgement or a timer brought to light about control frames.
 struct Resolved {
-  bool acks_unsent = false;          // the peer acknowledged what was never sent
-  bool out_of_memory = false;        // no room left to remember what is acknowledged
-  bool progress = false;             // something was newly acknowledged
-  std::uint8_t content_acked = 0;    // PacketContent bits
+  bool acks_unsent = false;        // the peer acknowledged what was never sent
+  bool out_of_memory = false;      // no room left to remember what is acknowledged
+  bool progress = false;           // something was newly acknowledged
+  std::uint8_t content_acked = 0;  // PacketContent bits
   std::uint8_t content_lost = 0;
 };
 
@@ -47,6 +47,7 @@ class Sender {
   [[nodiscard]] const RttEstimator& rtt() const noexcept { return rtt_; }
   [[nodiscard]] Congestion& congestion() noexcept { return congestion_; }
   [[nodiscard]] const Congestion& congestion() const noexcept { return congestion_; }
+  [[nodiscard]] std::uint64_t sent_packets() const noexcept { return sent_count_; }
   [[nodiscard]] std::uint64_t resent_bytes() const noexcept { return resent_bytes_; }
   [[nodiscard]] std::uint64_t lost_packets() const noexcept { return lost_packets_; }
   [[nodiscard]] std::uint64_t spurious_losses() const noexcept { return spurious_losses_; }

@@ -13,7 +13,7 @@ enum class PacketState : std::uint8_t {
   untracked,  // only acknowledgement or credit, or a hole: never in flight
   in_flight,
   acked,
-  lost,       // declared lost, kept a while to notice that it was not
+  lost,  // declared lost, kept a while to notice that it was not
 };
 
 /// What a packet carried besides message parts; a bit set.
@@ -34,11 +34,11 @@ enum class PacketContent : std::uint8_t {
 
 struct SentPacket {
   Instant sent_at{};
-  std::uint64_t begin = 0;       // stream positions it carried: [begin, begin + units)
+  std::uint64_t begin = 0;  // stream positions it carried: [begin, begin + units)
   std::uint32_t units = 0;
-  std::uint16_t bytes = 0;       // Proa bytes; what counts as in flight
+  std::uint16_t bytes = 0;  // Proa bytes; what counts as in flight
   PacketState state = PacketState::untracked;
-  std::uint8_t content = 0;      // PacketContent bits
+  std::uint8_t content = 0;  // PacketContent bits
 
   [[nodiscard]] Interval range() const noexcept { return {begin, begin + units}; }
 };

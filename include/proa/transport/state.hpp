@@ -39,19 +39,28 @@ inline constexpr std::uint8_t flow_input_count = 10;
     return allowed ? std::optional{to} : std::nullopt;
   };
   switch (input) {
-    case FlowInput::syn_ack: return when(state == syn_sent, open);
-    case FlowInput::first_data: return when(state == syn_received, open);
-    case FlowInput::close: return when(state == open, closing);
-    case FlowInput::flushed: return when(state == closing, lingering);
-    case FlowInput::peer_fin: return when(state == open || state == closing, lingering);
-    case FlowInput::peer_reset: return when(alive || state == resetting, lingering);
+    case FlowInput::syn_ack:
+      return when(state == syn_sent, open);
+    case FlowInput::first_data:
+      return when(state == syn_received, open);
+    case FlowInput::close:
+      return when(state == open, closing);
+    case FlowInput::flushed:
+      return when(state == closing, lingering);
+    case FlowInput::peer_fin:
+      return when(state == open || state == closing, lingering);
+    case FlowInput::peer_reset:
+      return when(alive || state == resetting, lingering);
     case FlowInput::reset:
-      // Nobody answers for a flow the peer may never have heard of.
-      if (state == syn_sent) return resetting;
+      // The peer's flow id is not known yet: its half-open flow ends by itself.
+      if (state == syn_sent) return finished;
       return when(alive, resetting);
-    case FlowInput::reset_acked: return when(state == resetting, lingering);
-    case FlowInput::gone_silent: return when(alive, finished);
-    case FlowInput::linger_over: return when(state == lingering || state == resetting, finished);
+    case FlowInput::reset_acked:
+      return when(state == resetting, lingering);
+    case FlowInput::gone_silent:
+      return when(alive, finished);
+    case FlowInput::linger_over:
+      return when(state == lingering || state == resetting, finished);
   }
   return std::nullopt;
 }

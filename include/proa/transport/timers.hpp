@@ -10,15 +10,15 @@
 namespace proa {
 
 enum class FlowTimer : std::uint8_t {
-  handshake,   // resend SYN or SYN-ACK
-  deadline,    // connect or close must be done by then
-  loss,        // a packet becomes lost by time (RFC 9002 6.1.2)
-  probe,       // probe timeout (RFC 9002 6.2)
-  ack,         // a delayed acknowledgement is due
-  keepalive,   // send something, hear something
-  idle,        // the peer has been silent for too long
-  linger,      // an ended flow stops answering
-  pace,        // the next paced packet may go
+  handshake,  // resend SYN or SYN-ACK
+  deadline,   // connect or close must be done by then
+  loss,       // a packet becomes lost by time (RFC 9002 6.1.2)
+  probe,      // probe timeout (RFC 9002 6.2)
+  ack,        // a delayed acknowledgement is due
+  keepalive,  // send something, hear something
+  idle,       // the peer has been silent for too long
+  linger,     // an ended flow stops answering
+  pace,       // the next paced packet may go
   count_,
 };
 

@@ -95,16 +95,26 @@ class FrameReader {
     if (rest_.empty()) return false;
     out.type = static_cast<FrameType>(std::to_integer<std::uint8_t>(rest_[0]));
     switch (out.type) {
-      case FrameType::padding: rest_ = {}; return false;
-      case FrameType::ping: return skip(1);
-      case FrameType::ecn: return read_ecn(out);
-      case FrameType::whole: return read_whole(out);
-      case FrameType::part: return read_part(out);
-      case FrameType::want: return read_want(out);
-      case FrameType::fin: return read_fin(out);
-      case FrameType::reset: return read_reset(out);
+      case FrameType::padding:
+        rest_ = {};
+        return false;
+      case FrameType::ping:
+        return skip(1);
+      case FrameType::ecn:
+        return read_ecn(out);
+      case FrameType::whole:
+        return read_whole(out);
+      case FrameType::part:
+        return read_part(out);
+      case FrameType::want:
+        return read_want(out);
+      case FrameType::fin:
+        return read_fin(out);
+      case FrameType::reset:
+        return read_reset(out);
       case FrameType::ack64:
-      case FrameType::ack512: break;
+      case FrameType::ack512:
+        break;
     }
     return fail();
   }

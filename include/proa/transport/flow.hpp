@@ -1,0 +1,361 @@
+// L2: one flow, sans-I/O: datagrams, time and submissions in; packets, deadlines and events out.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include <proa/transport/handshake.hpp>
+#include <proa/transport/identity.hpp>
+#include <proa/transport/policy.hpp>
+#include <proa/transport/receiver.hpp>
+#include <proa/transport/sender.hpp>
+#include <proa/transport/state.hpp>
+#include <proa/transport/timers.hpp>
+
+namespace proa {
+
+/// The whole transport of one flow. It reads no clock, takes no lock and allocates only from the
+/// memory and pool it is given, which must outlive it.
+/// Threading: one thread. After any call, ask wants_transmit(), next_timeout() and has_event().
+/// Re-entrancy: none of its calls calls back.
+template <MessageMemory Memory, TransportPolicy Policy = DefaultTransportPolicy>
+class Flow {
+ public:
+  using Congestion = typename Policy::Congestion;
+  using Integrity = typename Policy::Integrity;
+
+  /// A client flow sends SYN at the first poll_transmit. A server flow is made from a verified SYN
+  /// (its peer_id and peer_incarnation are set): call accept_syn() once with that SYN.
+  /// `seed` chooses the first packet number. `deadline`: a client gives up then; never is allowed.
+  Flow(Role role, const FlowIdentity& identity, const FlowOptions& options, Memory& memory,
+       ScratchPool& pool, std::uint64_t seed, Instant now, Instant deadline,
+       const Congestion& congestion = {}) noexcept
+      : identity_(identity),
+        options_(&options),
+        memory_(&memory),
+        state_(role == Role::client ? FlowState::syn_sent : FlowState::syn_received),
+        message_bytes_max_(options.message_bytes_max),
+        idle_limit_(options.idle_limit),
+        sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, congestion),
+        receiver_(pool, options) {
+    timers_.arm(FlowTimer::handshake, now);
+    timers_.arm(FlowTimer::deadline,
+                role == Role::client ? deadline : later(now, options.accept_limit));
+    sender_.congestion().on_packet_size(options.packet_bytes_max);
+  }
+  Flow(const Flow&) = delete;
+  Flow& operator=(const Flow&) = delete;
+  ~Flow() {
+    sender_.clear(*memory_);
+    receiver_.clear(*memory_);
+  }
+
+  // ---- the application's side
+
+  /// Queues a message. On success the flow owns the block until the memory's release(); on error
+  /// it stays the caller's. would_block: one `writable` event follows when that size fits.
+  /// `notify`: a `sent` event tells when the peer's transport has the message.
+  [[nodiscard]] Expected<MessageNumber> submit(Instant now, const MessageBlock& block,
+                                               bool notify) noexcept;
+  /// Sends what is queued, then FIN; what is not acknowledged by `deadline` is given up.
+  Expected<void> close(Instant now, Instant deadline) noexcept;
+  /// Ends the flow now; the peer is told with a RESET carrying `reason`.
+  void reset(Instant now, Reason reason) noexcept { end(now, FlowInput::reset, reason, reason); }
+
+  [[nodiscard]] bool has_event() const noexcept {
+    return established_pending_ || receiver_.reassembly().deliverable() ||
+           sender_.queue().has_sent() || writable_now() || closed_pending_;
+  }
+  /// The next event; the block of a message is the caller's.
+  [[nodiscard]] std::optional<FlowEvent> poll_event() noexcept;
+
+  /// Large messages wait for memory in turn: the engine calls take_memory() for the flows that
+  /// want it, first come first served; `last` allows the block kept back. True: served.
+  [[nodiscard]] bool wants_memory() const noexcept { return receiver_.credit().wants_memory(); }
+  [[nodiscard]] bool take_memory(Instant now, bool last) noexcept;
+
+  // ---- the network's side
+
+  /// The SYN a server flow was made from, or a repetition of it.
+  void accept_syn(const PacketHeader& header, const SynBody& syn, const Arrival& arrival) noexcept;
+  /// A whole Proa packet addressed to this flow's id. Verifies integrity before anything else.
+  [[nodiscard]] Drop handle_datagram(const Arrival& arrival, ByteView datagram) noexcept;
+  /// Writes one whole packet of at most out.size() bytes; 0: nothing to send now.
+  [[nodiscard]] std::size_t poll_transmit(Instant now, MutableBytes out) noexcept;
+  /// Cheap: whether poll_transmit would write something.
+  [[nodiscard]] bool wants_transmit(Instant now) const noexcept;
+  void handle_timeout(Instant now) noexcept;
+  [[nodiscard]] Instant next_timeout() const noexcept { return timers_.next(); }
+
+  // ---- what it is
+
+  /// Over, everything told and answered: it may be destroyed.
+  [[nodiscard]] bool finished() const noexcept {
+    return state_ == FlowState::finished && !has_event();
+  }
+  [[nodiscard]] FlowState state() const noexcept { return state_; }
+  [[nodiscard]] const FlowIdentity& identity() const noexcept { return identity_; }
+  [[nodiscard]] FlowInfo info() const noexcept;
+  [[nodiscard]] const char* broken_invariant() const noexcept;
+
+ private:
+  // flow_receive.hpp
+  [[nodiscard]] Drop handle_syn_ack(const Arrival&, const PacketHeader&, ByteView body) noexcept;
+  [[nodiscard]] Drop handle_refuse(const Arrival&, const PacketHeader&, ByteView body) noexcept;
+  [[nodiscard]] Drop handle_unknown_flow(const Arrival&, const PacketHeader&) noexcept;
+  [[nodiscard]] Drop handle_data(const Arrival&, const PacketHeader&, ByteView frames) noexcept;
+  [[nodiscard]] Drop judge_number(const PacketHeader&) const noexcept;
+  [[nodiscard]] Drop process_ack(const Arrival&, const PacketHeader&, const AckBits&) noexcept;
+  [[nodiscard]] Drop process_frames(const Arrival&, FrameReader&, bool& eliciting) noexcept;
+  [[nodiscard]] Drop process_frame(const Arrival&, const Frame&) noexcept;
+  [[nodiscard]] Drop process_want(const Frame&) noexcept;
+  void process_ecn(std::uint32_t marked) noexcept;
+  void check_peer_fin(Instant now) noexcept;
+  void establish(Instant now, bool as_client) noexcept;
+  void on_resolved(Instant now, const Resolved&) noexcept;
+  void heard_from_peer(Instant now) noexcept;
+
+  // flow_transmit.hpp
+  [[nodiscard]] std::size_t transmit_handshake(Instant now, MutableBytes out) noexcept;
+  [[nodiscard]] std::size_t transmit_data(Instant now, MutableBytes out) noexcept;
+  void compose(Instant now, FrameWriter&, SentPacket&) noexcept;
+  void write_control(FrameWriter&, SentPacket&) noexcept;
+  void write_header(Instant now, MutableBytes packet) noexcept;
+  [[nodiscard]] PacketHeader make_header(Instant now) const noexcept;
+  void request_credit() noexcept;
+  void want_control(PacketContent what) noexcept { control_ = with(control_, what); }
+
+  // flow.hpp
+  void end(Instant now, FlowInput input, Reason told_here, Reason told_peer) noexcept;
+  void enter(FlowState to) noexcept { state_ = to; }
+  void arm_timers(Instant now) noexcept;
+  void start_lingering(Instant now) noexcept;
+  void check_flushed(Instant now) noexcept;
+  void maybe_fin() noexcept;
+  [[nodiscard]] bool writable_now() const noexcept {
+    return refused_ && is_alive(state_) && sender_.queue().fits(refused_bytes_, *options_);
+  }
+
+  FlowIdentity identity_;
+  const FlowOptions* options_;
+  Memory* memory_;
+  FlowState state_;
+  Reason reason_ = Reason::none;        // told to this application
+  Reason reset_reason_ = Reason::none;  // told to the peer
+  std::uint8_t control_ = 0;            // PacketContent bits waiting to be sent
+  std::uint8_t handshakes_sent_ = 0;
+  bool as_client_ = false;
+  bool established_pending_ = false;
+  bool closed_pending_ = false;
+  bool told_established_ = false;
+  bool refused_ = false;
+  bool fin_sent_ = false;
+  bool fin_acked_ = false;
+  bool peer_fin_known_ = false;
+  bool want_outstanding_ = false;
+  bool out_of_scratch_ = false;
+  MessageNumber peer_fin_;  // number after the peer's last message
+  MessageNumber wanted_;    // memory was asked for this message last
+  std::uint32_t want_bytes_ = 0;
+  std::uint32_t refused_bytes_ = 0;
+  std::uint32_t peer_ce_marked_ = 0;
+  std::uint32_t message_bytes_max_;  // the smaller of both ends' limits
+  Duration idle_limit_;              // the smaller of both ends' limits
+  FlowTimers timers_;
+  Sender<Memory, Congestion> sender_;
+  Receiver<Memory> receiver_;
+  std::uint64_t packets_received_ = 0;
+  std::uint64_t messages_received_ = 0;
+};
+
+template <MessageMemory Memory, TransportPolicy Policy>
+Expected<MessageNumber> Flow<Memory, Policy>::submit(Instant, const MessageBlock& block,
+                                                     bool notify) noexcept {
+  if (state_ == FlowState::closing) return failed(Reason::flow_closing);
+  if (!is_alive(state_)) return failed(Reason::no_such_flow);
+  if (block.length > message_bytes_max_) return failed(Reason::message_too_large);
+  if (!sender_.queue().fits(block.length, *options_)) {
+    refused_ = true;
+    refused_bytes_ = block.length;
+    return failed(Reason::would_block);
+  }
+  const auto number = sender_.queue().push(block, notify);
+  if (number) request_credit();
+  return number;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+Expected<void> Flow<Memory, Policy>::close(Instant now, Instant deadline) noexcept {
+  if (state_ == FlowState::closing) return failed(Reason::flow_closing);
+  if (!is_alive(state_)) return failed(Reason::no_such_flow);
+  const auto to = next(state_, FlowInput::close);
+  if (!to) {  // not established yet: nothing was promised to the peer
+    reset(now, Reason::closed_by_application);
+    return {};
+  }
+  enter(*to);
+  refused_ = false;
+  timers_.arm(FlowTimer::deadline, deadline);
+  maybe_fin();
+  return {};
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+std::optional<FlowEvent> Flow<Memory, Policy>::poll_event() noexcept {
+  FlowEvent event;
+  if (std::exchange(established_pending_, false)) {
+    event.kind = as_client_ ? FlowEventKind::connected : FlowEventKind::accepted;
+    return event;
+  }
+  if (auto block = receiver_.reassembly().take(event.number)) {
+    event.kind = FlowEventKind::message;
+    event.message = *block;
+    ++messages_received_;
+    return event;
+  }
+  if (sender_.queue().take_sent(event.number)) {
+    event.kind = FlowEventKind::sent;
+    return event;
+  }
+  if (writable_now()) {
+    refused_ = false;
+    event.kind = FlowEventKind::writable;
+    return event;
+  }
+  if (!std::exchange(closed_pending_, false)) return std::nullopt;
+  receiver_.clear(*memory_);
+  event.kind = FlowEventKind::closed;
+  event.reason = reason_;
+  return event;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+bool Flow<Memory, Policy>::take_memory(Instant, bool last) noexcept {
+  if (!is_established(state_) || !receiver_.credit().serve(*memory_, last)) return false;
+  // RFC-less, ours: raising credit after exhaustion is ack-eliciting, so that our own probe
+  // repairs its loss.
+  want_control(PacketContent::ping);
+  return true;
+}
+
+/// Every end of a flow goes through here: one reason for this application, one for the peer.
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
+                               Reason told_peer) noexcept {
+  const auto to = next(state_, input);
+  if (!to) return;
+  const bool was_alive = is_alive(state_);
+  enter(*to);
+  if (was_alive) {
+    reason_ = told_here;
+    // An application that was never told of an accepted flow is not told of its end either.
+    closed_pending_ = told_established_ || as_client_;
+    sender_.clear(*memory_);
+    if (!closed_pending_) receiver_.clear(*memory_);
+    refused_ = false;
+    control_ = 0;
+  }
+  timers_.cancel_all();
+  if (state_ == FlowState::finished) return;
+  if (state_ == FlowState::resetting && was_alive) {
+    reset_reason_ = told_peer;
+    want_control(PacketContent::reset);
+  }
+  start_lingering(now);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
+  timers_.arm(FlowTimer::linger, later(now, 3 * sender_.probe_interval(*options_)));
+}
+
+/// FIN follows the last message at once; it names how many there are, so order does not matter.
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::maybe_fin() noexcept {
+  if (state_ != FlowState::closing || fin_sent_ || sender_.queue().has_new()) return;
+  want_control(PacketContent::fin);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::check_flushed(Instant now) noexcept {
+  if (state_ == FlowState::closing && fin_acked_ && sender_.queue().empty())
+    end(now, FlowInput::flushed, Reason::closed_by_application, Reason::none);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::arm_timers(Instant now) noexcept {
+  if (!is_established(state_) && state_ != FlowState::resetting) return;
+  timers_.arm(FlowTimer::loss, sender_.loss_deadline());
+  timers_.arm(FlowTimer::probe, sender_.probe_deadline(*options_));
+  timers_.arm(FlowTimer::ack, receiver_.ack_deadline());
+  timers_.arm(FlowTimer::pace, sender_.paced_until(now));
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
+  if (timers_.take_expired(FlowTimer::linger, now))
+    return end(now, FlowInput::linger_over, reason_, Reason::none);
+  if (timers_.take_expired(FlowTimer::deadline, now)) {
+    if (state_ == FlowState::closing)
+      return end(now, FlowInput::reset, Reason::close_deadline, Reason::close_deadline);
+    return end(now, FlowInput::gone_silent, Reason::handshake_timeout, Reason::none);
+  }
+  if (timers_.take_expired(FlowTimer::idle, now))
+    return end(now, FlowInput::gone_silent, Reason::idle_timeout, Reason::none);
+  if (timers_.take_expired(FlowTimer::keepalive, now)) {
+    want_control(PacketContent::ping);
+    timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive));
+    sender_.trim();
+    receiver_.reassembly().trim();
+  }
+  if (timers_.take_expired(FlowTimer::loss, now)) on_resolved(now, sender_.on_loss_timer(now));
+  if (timers_.take_expired(FlowTimer::probe, now)) sender_.on_probe_timer(now);
+  if (timers_.take_expired(FlowTimer::ack, now)) receiver_.ack_at_once();
+  (void)timers_.take_expired(FlowTimer::pace, now);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+FlowInfo Flow<Memory, Policy>::info() const noexcept {
+  FlowInfo out;
+  out.local = identity_.local;
+  out.peer = identity_.peer;
+  out.state = state_;
+  out.reason = reason_;
+  out.smoothed_rtt = sender_.rtt().smoothed();
+  out.minimum_rtt = sender_.rtt().minimum();
+  out.rtt_variation = sender_.rtt().variation();
+  out.window_bytes = sender_.congestion().window_bytes();
+  out.in_flight_bytes = sender_.packets().in_flight_bytes();
+  out.credit_left_bytes = sender_.credit().left();
+  out.queued_messages = sender_.queue().queued_messages();
+  out.queued_bytes = sender_.queue().queued_bytes();
+  out.packets_sent = sender_.sent_packets();
+  out.packets_received = packets_received_;
+  out.messages_sent = sender_.queue().total_messages();
+  out.messages_received = messages_received_;
+  out.packets_lost = sender_.lost_packets();
+  out.spurious_losses = sender_.spurious_losses();
+  out.probes = sender_.probes();
+  out.resent_bytes = sender_.resent_bytes();
+  return out;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+const char* Flow<Memory, Policy>::broken_invariant() const noexcept {
+  if (const char* why = sender_.broken_invariant()) return why;
+  if (const char* why = receiver_.broken_invariant()) return why;
+  if (is_established(state_) && sender_.packets().in_flight_packets() != 0 &&
+      !timers_.armed(FlowTimer::probe) && !sender_.probe_due())
+    return "packets in flight without a probe timer";
+  if (state_ == FlowState::finished && timers_.next() != never)
+    return "a finished flow has a timer armed";
+  return nullptr;
+}
+
+}  // namespace proa
+
+// The out-of-line halves; include only this header.
+#include <proa/transport/flow_receive.hpp>   // IWYU pragma: export
+#include <proa/transport/flow_transmit.hpp>  // IWYU pragma: export

@@ -1,0 +1,140 @@
+// L2: what a flow sends, and when. Part of flow.hpp: include that.
+#pragma once
+#include <proa/transport/flow.hpp>
+
+namespace proa {
+
+template <MessageMemory Memory, TransportPolicy Policy>
+bool Flow<Memory, Policy>::wants_transmit(Instant now) const noexcept {
+  switch (state_) {
+    case FlowState::syn_sent:
+    case FlowState::syn_received:
+      return now >= timers_.at(FlowTimer::handshake);
+    case FlowState::open:
+    case FlowState::closing:
+      return control_ != 0 || sender_.probe_due() || sender_.may_send_data(now) ||
+             receiver_.ack_is_due(now);
+    case FlowState::resetting:
+    case FlowState::lingering:
+      return control_ != 0 || sender_.probe_due() || receiver_.ack_is_due(now);
+    case FlowState::finished:
+      break;
+  }
+  return false;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) noexcept {
+  if (!wants_transmit(now) || !sender_.packets().can_send()) return 0;
+  out = out.first(std::min<std::size_t>(out.size(), options_->packet_bytes_max));
+  const bool half_open = state_ == FlowState::syn_sent || state_ == FlowState::syn_received;
+  return half_open ? transmit_handshake(now, out) : transmit_data(now, out);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+PacketHeader Flow<Memory, Policy>::make_header(Instant now) const noexcept {
+  PacketHeader header;
+  header.destination_flow = identity_.peer_id;
+  header.source_flow = identity_.local_id;
+  header.number = sender_.packets().next();
+  header.credit = receiver_.credit().limit();
+  receiver_.fill_ack(header, now);
+  return header;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+std::size_t Flow<Memory, Policy>::transmit_handshake(Instant now, MutableBytes out) noexcept {
+  const bool client = state_ == FlowState::syn_sent;
+  if (client) as_client_ = true;
+  const PacketHeader header = make_header(now);
+  const std::size_t size =
+      client ? detail::write_syn(out, header, identity_, *options_, {})
+             : detail::write_syn_ack(out, header, *options_) + Integrity::trailer_bytes;
+  Integrity::seal(out.first(size));
+
+  SentPacket record;
+  record.sent_at = now;
+  record.bytes = static_cast<std::uint16_t>(size);
+  record.state = PacketState::in_flight;
+  record.content = with(0, PacketContent::handshake);
+  sender_.on_sent(record);
+  const Duration wait = options_->probe_before_sample * (1 << std::min<int>(handshakes_sent_, 10));
+  if (handshakes_sent_ < 255) ++handshakes_sent_;
+  timers_.arm(FlowTimer::handshake, later(now, std::min(wait, options_->probe_max)));
+  return size;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+std::size_t Flow<Memory, Policy>::transmit_data(Instant now, MutableBytes out) noexcept {
+  const MutableBytes body =
+      out.subspan(PacketHeader::size, out.size() - PacketHeader::size - Integrity::trailer_bytes);
+  FrameWriter frames{body};
+  SentPacket record;
+  record.sent_at = now;
+  const bool ack_due = receiver_.ack_is_due(now);
+  compose(now, frames, record);
+  const bool eliciting = record.units != 0 || record.content != 0;
+  if (!eliciting && !ack_due) return 0;
+
+  const std::size_t size = PacketHeader::size + frames.size() + Integrity::trailer_bytes;
+  make_header(now).write(out.first<PacketHeader::size>());
+  Integrity::seal(out.first(size));
+  record.bytes = static_cast<std::uint16_t>(size);
+  record.state = eliciting ? PacketState::in_flight : PacketState::untracked;
+  sender_.on_sent(record);
+  receiver_.on_acknowledged();
+  maybe_fin();
+  request_credit();
+  arm_timers(now);
+  return size;
+}
+
+/// Acknowledgement first, then control, then a probe's repetition or message parts.
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::compose(Instant now, FrameWriter& frames, SentPacket& record) noexcept {
+  receiver_.write_ack_frame(frames);
+  if (sender_.probe_due()) {
+    const std::uint8_t repeat = sender_.write_probe(frames, *memory_, record);
+    if (holds(repeat, PacketContent::want)) want_control(PacketContent::want);
+    if (holds(repeat, PacketContent::fin) && !fin_acked_) want_control(PacketContent::fin);
+    if (holds(repeat, PacketContent::reset)) want_control(PacketContent::reset);
+    if (record.units == 0 && control_ == 0) want_control(PacketContent::ping);
+  }
+  write_control(frames, record);
+  const bool may = is_established(state_) && record.units == 0;
+  if (may && sender_.may_send_data(now)) sender_.write_data(frames, *memory_, record);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::write_control(FrameWriter& frames, SentPacket& record) noexcept {
+  constexpr std::size_t all_of_them = want_frame_bytes + fin_frame_bytes + reset_frame_bytes + 1;
+  if (control_ == 0 || frames.room() < all_of_them) return;
+  if (holds(control_, PacketContent::want)) frames.want(wanted_, want_bytes_);
+  if (holds(control_, PacketContent::fin)) {
+    frames.fin(sender_.queue().next_number());
+    fin_sent_ = true;
+  }
+  if (holds(control_, PacketContent::reset)) frames.reset(reset_reason_);
+  if (holds(control_, PacketContent::ping)) frames.ping();
+  record.content = static_cast<std::uint8_t>(record.content | control_);
+  control_ = 0;
+}
+
+/// Asks for receive memory when the next message cannot begin: large ones at once, so that the
+/// answer comes while the one before is under way; small ones only when no acknowledgement is
+/// expected that would bring credit anyway.
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::request_credit() noexcept {
+  if (!is_established(state_)) return;
+  const auto blocked = sender_.queue().blocked_on(sender_.credit());
+  if (!blocked) return;
+  if (want_outstanding_ && wanted_ == blocked->number) return;
+  const bool large = memory_cost(blocked->length) > slab_bytes_max;
+  if (!large && sender_.packets().in_flight_packets() != 0) return;
+  want_outstanding_ = true;
+  wanted_ = blocked->number;
+  want_bytes_ = blocked->length;
+  want_control(PacketContent::want);
+}
+
+}  // namespace proa

@@ -1,0 +1,19 @@
+// L2: what of the transport is chosen at compile time.
+#pragma once
+#include <proa/transport/fixed_window.hpp>
+#include <proa/transport/integrity.hpp>
+
+namespace proa {
+
+/// Derive from it and replace what should differ: `struct Mine : DefaultTransportPolicy { ... };`
+struct DefaultTransportPolicy {
+  using Congestion = FixedWindow;
+  using Integrity = Crc32c;
+};
+
+template <class P>
+concept TransportPolicy =
+    CongestionController<typename P::Congestion> && Integrity<typename P::Integrity>;
+static_assert(TransportPolicy<DefaultTransportPolicy>);
+
+}  // namespace proa

@@ -1,0 +1,149 @@
+// Flows over a perfect or scripted wire.
+#include <catch2/catch.hpp>
+
+#include <proa/base/prng.hpp>
+
+#include "flow_pair.hpp"
+
+using namespace proa;
+using proa::test::FlowPair;
+
+namespace {
+std::string pattern(std::size_t size, unsigned seed = 1) {
+  std::string s(size, '\0');
+  for (std::size_t i = 0; i < size; ++i)
+    s[i] = static_cast<char>((i * 131 + seed * 7 + i / 251) & 0xff);
+  return s;
+}
+}  // namespace
+
+TEST_CASE("two flows connect in one round trip and both applications are told") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(100us);
+  CHECK(pair.count(0, FlowEventKind::connected) == 1);
+  CHECK(pair.count(1, FlowEventKind::accepted) == 1);
+  CHECK(pair.side[0].flow->info().smoothed_rtt - 40us < 64ns);  // the unit of ack delay
+}
+
+TEST_CASE("messages of every size class arrive whole and in order") {
+  FlowPair<> pair;
+  pair.connect();
+  std::vector<std::string> sent;
+  unsigned n = 0;
+  for (const std::size_t size : {0UL, 1UL, 63UL, 64UL, 1400UL, 1441UL, 1500UL, 20'000UL, 65'536UL,
+                                 65'537UL, 1'000'000UL, 0UL, 8UL << 20U, 5UL}) {
+    sent.push_back(pattern(size, ++n));
+    REQUIRE(pair.send(0, sent.back()));
+  }
+  pair.run_for(1s);
+  CHECK(pair.side[1].messages.size() == sent.size());
+  CHECK(pair.side[1].messages == sent);
+  CHECK(pair.side[0].flow->info().queued_messages == 0);
+  CHECK(pair.side[0].flow->info().resent_bytes == 0);
+}
+
+TEST_CASE("several small messages share a packet and an echo costs one packet each way") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  const auto before = pair.side[0].packets;
+  for (int i = 0; i < 20; ++i) REQUIRE(pair.send(0, pattern(64)));
+  pair.run_for(10us);
+  CHECK(pair.side[0].packets == before + 1);
+  pair.run_for(20us);
+  CHECK(pair.side[1].messages.size() == 20);
+}
+
+TEST_CASE("close delivers everything first and tells both ends why") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  for (int i = 0; i < 100; ++i) REQUIRE(pair.send(0, pattern(3000, static_cast<unsigned>(i))));
+  REQUIRE(pair.side[0].flow->close(pair.now, pair.now + 1s));
+  CHECK_FALSE(pair.send(0, "late"));
+  pair.run_for(2s);
+  CHECK(pair.side[1].messages.size() == 100);
+  REQUIRE(pair.count(0, FlowEventKind::closed) == 1);
+  REQUIRE(pair.count(1, FlowEventKind::closed) == 1);
+  CHECK(pair.side[0].events.back().reason == Reason::closed_by_application);
+  CHECK(pair.side[1].events.back().reason == Reason::closed_by_peer);
+  CHECK(pair.side[0].flow->finished());
+  CHECK(pair.side[1].flow->finished());
+}
+
+TEST_CASE("a reset reaches the peer with its reason") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  pair.side[1].flow->reset(pair.now, Reason::application_gone);
+  pair.run_for(1s);
+  CHECK(pair.side[0].events.back().reason == Reason::application_gone);
+  CHECK(pair.side[1].events.back().reason == Reason::application_gone);
+  CHECK(pair.side[0].flow->finished());
+  CHECK(pair.side[1].flow->finished());
+}
+
+TEST_CASE("a connect without an answer ends at its deadline") {
+  FlowPair<> pair;
+  pair.lose = [](int, const auto&) { return true; };
+  pair.connect(pair.now + 50ms);
+  pair.run_for(1s);
+  REQUIRE(pair.count(0, FlowEventKind::closed) == 1);
+  CHECK(pair.side[0].events.back().reason == Reason::handshake_timeout);
+  CHECK(pair.side[0].flow->finished());
+}
+
+TEST_CASE("any single lost packet is repaired") {
+  for (int victim = 0; victim < 60; ++victim) {
+    FlowPair<> pair;
+    int seen = 0;
+    pair.lose = [&](int, const auto&) { return seen++ == victim; };
+    pair.connect();
+    std::vector<std::string> sent;
+    for (unsigned i = 0; i < 40; ++i) {
+      sent.push_back(pattern(500 + 100 * i, i));
+      REQUIRE(pair.send(0, sent.back()));
+    }
+    pair.run_for(10ms);
+    for (unsigned i = 0; i < 3; ++i) REQUIRE(pair.send(1, pattern(10, i)));
+    pair.run_for(50ms);
+    REQUIRE(pair.side[1].messages == sent);
+    REQUIRE(pair.side[0].messages.size() == 3);
+    REQUIRE(pair.side[0].flow->close(pair.now, pair.now + 1s));
+    pair.run_for(2s);
+    CHECK(pair.side[0].flow->finished());
+    CHECK(pair.side[1].flow->finished());
+  }
+}
+
+TEST_CASE("thirty per cent random loss loses, doubles and reorders nothing") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    FlowPair<> pair;
+    Prng prng{seed};
+    pair.lose = [&](int, const auto&) { return prng.chance(30, 100); };
+    pair.connect(never, seed);
+    std::vector<std::string> sent;
+    for (unsigned i = 0; i < 300; ++i) {
+      sent.push_back(pattern(prng.below(i % 20 == 0 ? 100'000 : 3000), i));
+      REQUIRE(pair.send(0, sent.back(), i % 50 == 0));
+    }
+    pair.run_for(20s);
+    REQUIRE(pair.side[1].messages.size() == sent.size());
+    REQUIRE(pair.side[1].messages == sent);
+    CHECK(pair.side[0].flow->info().queued_messages == 0);
+    CHECK(pair.count(0, FlowEventKind::sent) >= 1);
+  }
+}
+
+TEST_CASE("silence past the idle limit ends the flow at both ends") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  pair.run_for(120s);
+  CHECK(pair.count(0, FlowEventKind::closed) == 0);  // keepalives
+  pair.lose = [](int, const auto&) { return true; };
+  pair.run_for(31s);
+  CHECK(pair.side[0].events.back().reason == Reason::idle_timeout);
+  CHECK(pair.side[1].events.back().reason == Reason::idle_timeout);
+}
