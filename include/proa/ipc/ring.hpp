@@ -33,7 +33,7 @@ struct alignas(64) ReaderLine {
 /// What a side tells about its waiting, in memory only it writes.
 struct alignas(64) SleepLine {
   std::uint32_t word = 0;   // see SleepFlag
-  std::uint32_t wants = 0;  // a hint without ordering: 1 = tell me of progress at once
+  std::uint32_t wants = 0;  // 1 = tell me of progress at once
   std::array<std::uint32_t, 14> unused{};
 };
 static_assert(sizeof(ReaderLine) == 64 && sizeof(SleepLine) == 64);
@@ -210,6 +210,13 @@ class SleepFlag {
   bool wanted_ = false;
 };
 
+/// What was done since the other side was last considered.
+struct Published {
+  bool events = false;    // slots it waits for
+  bool progress = false;  // slots it waits for only if it said so
+  bool room = false;      // slots of its own were read, and it can know
+};
+
 /// The other side's view of a SleepFlag.
 class SleepWatch {
  public:
@@ -217,17 +224,19 @@ class SleepWatch {
   explicit SleepWatch(const SleepLine* theirs) noexcept : theirs_(theirs) {}
 
   /// Called once per batch, after publishing: true if the doorbell must be rung, once per sleep.
-  [[nodiscard]] bool must_ring(bool wrote, bool made_room) noexcept {
-    if (!wrote && !made_room) return false;
+  [[nodiscard]] bool must_ring(const Published& done) noexcept {
+    if (!done.events && !done.progress && !done.room) return false;
     detail::full_fence();  // pairs with SleepFlag::declare
     const std::uint32_t word = detail::load_relaxed(theirs_->word);
     if ((word & 1U) == 0 || word == rung_for_) return false;
-    if (!wrote && (word & 2U) == 0) return false;
+    if (!done.events && !(done.room && (word & 2U) != 0) && !(done.progress && wants_progress()))
+      return false;
     rung_for_ = word;
     return true;
   }
   [[nodiscard]] bool wants_progress() const noexcept {
-    return detail::load_relaxed(theirs_->wants) != 0;  // a hint: orders nothing
+    // Set before SleepFlag::declare by one who will sleep for it; else a hint without ordering.
+    return detail::load_relaxed(theirs_->wants) != 0;
   }
 
  private:

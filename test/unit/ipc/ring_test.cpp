@@ -92,22 +92,28 @@ TEST_CASE("an impossible consumed counter is noticed and the ring looks full", "
   }
 }
 
-TEST_CASE("a sleeper is rung once per sleep, for room only if it asked", "[ipc][ring]") {
+TEST_CASE("a sleeper is rung once per sleep, for what it waits for", "[ipc][ring]") {
   SleepLine line;
   SleepFlag flag{&line};
   SleepWatch watch{&line};
-  CHECK_FALSE(watch.must_ring(true, true));
+  const Published all{true, true, true};
+  const Published room{false, false, true};
+  const Published progress{false, true, false};
+  CHECK_FALSE(watch.must_ring(all));
   flag.declare(false);
-  CHECK_FALSE(watch.must_ring(false, true));
-  CHECK(watch.must_ring(true, false));
-  CHECK_FALSE(watch.must_ring(true, true));
+  CHECK_FALSE(watch.must_ring(Published{}));
+  CHECK_FALSE(watch.must_ring(room));
+  CHECK_FALSE(watch.must_ring(progress));
+  CHECK(watch.must_ring({true, false, false}));
+  CHECK_FALSE(watch.must_ring(all));
   flag.awake();
-  CHECK_FALSE(watch.must_ring(true, true));
+  CHECK_FALSE(watch.must_ring(all));
   flag.declare(true);
-  CHECK(watch.must_ring(false, true));
+  CHECK(watch.must_ring(room));
   flag.awake();
   flag.want_progress(true);
-  CHECK(watch.wants_progress());
+  flag.declare(false);
+  CHECK(watch.must_ring(progress));
 }
 
 TEST_CASE("two threads pass a stream through a ring without losing a word", "[ipc][ring]") {
