@@ -1,0 +1,210 @@
+// Simulation: everything one seed decides before the run: faults, scripts, sizes. Swarm testing:
+// each seed switches some faults off, so that every fault is also seen without the others.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include <proa/base/prng.hpp>
+#include <proa/base/time.hpp>
+
+namespace proa::sim {
+
+using namespace std::chrono_literals;
+
+/// How a run ends.
+enum class Mode : std::uint8_t {
+  converge,     // heal, deliver everything, then close
+  early_close,  // close right behind the last submit
+  reset,        // one side resets in the middle
+  partition,    // the network never comes back: both ends are told within the idle limit
+  nobody,       // no listener and no answer: the connect ends at its deadline
+};
+inline constexpr std::array<const char*, 5> mode_names{"converge", "early_close", "reset",
+                                                       "partition", "nobody"};
+
+/// Of one direction; shares are parts per million.
+struct LinkFaults {
+  std::uint32_t loss_ppm = 0, burst_max = 1;
+  std::uint32_t duplicate_ppm = 0;
+  std::uint32_t corrupt_ppm = 0;
+  bool single_bit = false;
+  std::uint32_t reorder_ppm = 0;
+  Duration reorder_max{};
+};
+
+struct Blackhole {
+  Instant from, to;
+  std::array<bool, 2> direction{};
+};
+
+struct PlannedMessage {
+  std::uint32_t length = 0;
+  Duration gap{};  // after the previous submit
+  bool notify = false;
+};
+
+struct Script {
+  std::vector<PlannedMessage> messages;
+  Duration lease_max{};  // how long the application keeps what it received
+};
+
+struct Plan {
+  std::uint64_t seed = 0;
+  Mode mode = Mode::converge;
+  std::array<LinkFaults, 2> faults;  // [0]: towards host 0
+  std::vector<Blackhole> blackholes;
+  Duration delay = 20us;  // one way; a quarter of it is the switch's business elsewhere
+  std::uint64_t bits_per_second = 25'000'000'000;
+  std::uint64_t queue_bytes = std::uint64_t{1} << 20U;
+  std::uint32_t stall_ppm = 0;  // per step: a host is not polled for up to stall_max
+  Duration stall_max{};
+  Duration chaos = 50ms;  // then the network heals
+  Instant end_at{};       // reset, partition: when
+  std::uint32_t pairs = 1;
+  std::uint32_t packet_bytes = 1472;
+  std::uint32_t message_bytes_max = 8U << 20U;
+  std::uint64_t receive_bytes = std::uint64_t{64} << 20U;
+  std::uint32_t closer = 0;                   // which host closes or resets; 2: both close
+  std::vector<std::array<Script, 2>> script;  // per pair, per host
+};
+
+namespace detail {
+
+inline LinkFaults random_faults(Prng& prng, const std::array<bool, 4>& enabled) {
+  LinkFaults out;
+  if (enabled[0] && prng.chance(3, 4)) {
+    out.loss_ppm = static_cast<std::uint32_t>(prng.below(300'001));
+    out.burst_max = 1 + static_cast<std::uint32_t>(prng.below(3));
+  }
+  if (enabled[1]) out.duplicate_ppm = static_cast<std::uint32_t>(prng.below(200'000));
+  if (enabled[2]) {
+    out.corrupt_ppm = static_cast<std::uint32_t>(prng.below(100'000));
+    out.single_bit = prng.chance(1, 2);
+  }
+  if (enabled[3]) {
+    out.reorder_ppm = static_cast<std::uint32_t>(prng.below(300'000));
+    out.reorder_max = Duration{static_cast<std::int64_t>(1 + prng.below(500'000))};
+  }
+  return out;
+}
+
+/// Mostly small; now and then one of the kinds with a boundary behind it.
+inline std::uint32_t random_length(Prng& prng, std::uint32_t max, std::uint32_t& large_left) {
+  const auto up_to = [&](std::uint32_t n) {
+    return static_cast<std::uint32_t>(prng.below(std::min(n, max) + 1));
+  };
+  switch (prng.below(16)) {
+    case 0:
+      return 0;
+    case 1:
+      return 1;
+    case 2:
+      return up_to(64);
+    case 3:
+      return std::min(max, 1400 + up_to(100));
+    case 4:
+      return up_to(64 * 1024);
+    case 5:
+      if (large_left == 0) return up_to(4096);
+      --large_left;
+      return prng.chance(1, 8) ? max : up_to(max / 4);
+    default:
+      return up_to(1024);
+  }
+}
+
+inline Script random_script(Prng& prng, const Plan& plan, std::uint32_t messages_max) {
+  Script out;
+  std::uint32_t large_left = plan.pairs == 1 ? 2 : 1;
+  if (!prng.chance(1, 6)) large_left = 0;
+  const bool spaced = prng.chance(1, 2);
+  const bool notify_all = prng.chance(1, 2);
+  const auto count = prng.below(messages_max + 1);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    PlannedMessage m;
+    m.length = random_length(prng, plan.message_bytes_max, large_left);
+    if (spaced && prng.chance(1, 3))
+      m.gap = Duration{static_cast<std::int64_t>(prng.below(300'000))};
+    m.notify = notify_all || prng.chance(1, 4);
+    out.messages.push_back(m);
+  }
+  if (prng.chance(1, 3)) out.lease_max = Duration{static_cast<std::int64_t>(prng.below(2'000'000))};
+  return out;
+}
+
+inline void random_blackholes(Prng& prng, Plan& plan) {
+  for (auto n = prng.below(3); n > 0; --n) {
+    Blackhole hole;
+    const auto from = prng.below(static_cast<std::uint64_t>(plan.chaos.count()));
+    hole.from = Instant{Duration{static_cast<std::int64_t>(from)}};
+    constexpr std::array<std::int64_t, 3> round_trips{2, 20, 200};  // TEST-MATRIX A5
+    hole.to = hole.from + plan.delay * 2 * round_trips[prng.below(3)];
+    const auto which = prng.below(3);
+    hole.direction = {which != 0, which != 1};
+    plan.blackholes.push_back(hole);
+  }
+}
+
+inline Mode random_mode(Prng& prng) {
+  switch (prng.below(20)) {
+    case 0:
+      return Mode::reset;
+    case 1:
+      return Mode::partition;
+    case 2:
+      return prng.chance(1, 4) ? Mode::nobody : Mode::reset;
+    case 3:
+    case 4:
+    case 5:
+      return Mode::early_close;
+    default:
+      return Mode::converge;
+  }
+}
+
+}  // namespace detail
+
+/// `loss_ppm_max` bounds the loss of each direction.
+inline Plan make_plan(std::uint64_t seed) {
+  Prng prng{seed ^ 0x0070'6c61'6e00'0000U};
+  Plan plan;
+  plan.seed = seed;
+  plan.mode = detail::random_mode(prng);
+  std::array<bool, 4> enabled{};
+  for (auto& on : enabled) on = prng.chance(1, 2);
+  for (auto& faults : plan.faults) faults = detail::random_faults(prng, enabled);
+  constexpr std::array<std::int64_t, 4> delays_us{5, 20, 20, 200};
+  plan.delay = std::chrono::microseconds{delays_us[prng.below(4)]};
+  if (prng.chance(1, 4)) plan.bits_per_second = 1'000'000'000;
+  if (prng.chance(1, 8)) plan.queue_bytes = 64U << 10U;
+  plan.chaos = Duration{static_cast<std::int64_t>(1'000'000 + prng.below(100'000'000))};
+  if (prng.chance(1, 3)) detail::random_blackholes(prng, plan);
+  if (prng.chance(1, 4)) {
+    plan.stall_ppm = 2'000;
+    plan.stall_max = Duration{static_cast<std::int64_t>(1 + prng.below(2'000'000))};
+  }
+  plan.end_at = Instant{Duration{static_cast<std::int64_t>(prng.below(20'000'000))}};
+  if (prng.chance(1, 3)) plan.pairs = 2 + static_cast<std::uint32_t>(prng.below(6));
+  constexpr std::array<std::uint32_t, 4> packet_sizes{1232, 1472, 1472, 8972};
+  plan.packet_bytes = packet_sizes[prng.below(4)];
+  if (prng.chance(1, 4)) {  // memory pressure
+    plan.message_bytes_max = 256U << 10U;
+    plan.receive_bytes = std::uint64_t{1} << 20U;
+  }
+  plan.closer = static_cast<std::uint32_t>(prng.below(3));
+  const bool both_send = plan.mode != Mode::early_close;
+  if (!both_send) plan.closer = static_cast<std::uint32_t>(prng.below(2));
+  const auto messages_max = static_cast<std::uint32_t>(60 / plan.pairs + prng.below(60));
+  for (std::uint32_t pair = 0; pair < plan.pairs; ++pair) {
+    std::array<Script, 2> both;
+    for (std::uint32_t host = 0; host < 2; ++host)
+      if (both_send || host == plan.closer)
+        both[host] = detail::random_script(prng, plan, messages_max);
+    plan.script.push_back(std::move(both));
+  }
+  return plan;
+}
+
+}  // namespace proa::sim

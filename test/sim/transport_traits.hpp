@@ -1,0 +1,113 @@
+// Simulation: the product's own flows in the two-host world.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+
+#include <proa/transport/flow.hpp>
+#include <proa/wire/header.hpp>
+#include <proa/wire/setup.hpp>
+
+#include "world.hpp"
+
+namespace proa::sim {
+
+template <class Policy = DefaultTransportPolicy>
+struct TransportTraits {
+  using Flow = proa::Flow<CheckedMemory, Policy>;
+  using Options = FlowOptions;
+  using Setup = FlowSetup<Options>;
+
+  static Options options(const Plan& plan) {
+    Options out;
+    out.message_bytes_max = plan.message_bytes_max;
+    out.packet_bytes_max = plan.packet_bytes;
+    out.incarnation = static_cast<std::uint32_t>(plan.seed) | 1U;
+    return out;
+  }
+  static std::unique_ptr<Flow> connect(const Setup& setup) {
+    FlowIdentity id = identity(setup, Role::client);
+    return make(Role::client, id, setup);
+  }
+  static std::unique_ptr<Flow> accept(const Setup& setup, std::span<const std::byte> datagram) {
+    PacketHeader header;
+    SynBody syn;
+    if (parse_syn(datagram, header, syn) != Drop::none) return nullptr;
+    FlowIdentity id = identity(setup, Role::server);
+    id.peer.port = syn.client_port;
+    id.peer_id = header.source_flow;
+    id.peer_incarnation = syn.incarnation;
+    return make(Role::server, id, setup);
+  }
+  /// What the engine's dispatch does: a SYN is verified here, everything else by the flow.
+  static Drop deliver(Flow& flow, const Arrival& arrival, std::span<const std::byte> datagram) {
+    PacketHeader header;
+    if (const Drop why = PacketHeader::parse(datagram, header); why != Drop::none) return why;
+    if (header.type != PacketType::syn) {
+      if (header.destination_flow != flow.identity().local_id) return Drop::unknown_flow;
+      return flow.handle_datagram(arrival, datagram);
+    }
+    SynBody syn;
+    if (const Drop why = parse_syn(datagram, header, syn); why != Drop::none) return why;
+    if (header.source_flow != flow.identity().peer_id) return Drop::wrong_incarnation;
+    flow.accept_syn(header, syn, arrival);
+    return Drop::none;
+  }
+  static std::string describe(std::span<const std::byte> datagram) {
+    static constexpr std::array<const char*, 8> names{
+        "data", "syn", "syn_ack", "retry", "refuse", "unknown_flow", "path_probe", "path_result"};
+    PacketHeader header;
+    if (PacketHeader::parse(datagram, header) != Drop::none) return "not a Proa packet";
+    std::string out = names[static_cast<std::size_t>(header.type)];
+    out += " " + std::to_string(header.number.wire()) + " (" + std::to_string(datagram.size()) +
+           " B) credit " + std::to_string(header.credit.wire());
+    if (header.has(HeaderFlag::acks)) out += " acks " + std::to_string(header.largest_acked.wire());
+    if (header.type != PacketType::data || Crc32c::open(datagram).empty()) return out;
+    return out + frames(Crc32c::open(datagram).subspan(PacketHeader::size));
+  }
+
+ private:
+  static FlowIdentity identity(const Setup& setup, Role role) {
+    const bool client = role == Role::client;
+    const auto port = static_cast<std::uint16_t>(4000 + setup.pair);
+    const Endpoint a{IpAddress::v4(10, 0, 0, 1), port}, b{IpAddress::v4(10, 0, 0, 2), 7000};
+    FlowIdentity id;
+    id.local = client ? a : b;
+    id.peer = client ? b : a;
+    id.local_id = (client ? 0x1111'0000U : 0x2222'0000U) + (setup.pair + 1) * 64;
+    return id;
+  }
+  /// First packet numbers are random; in a quarter of the runs they wrap soon (TEST-MATRIX A22).
+  static std::unique_ptr<Flow> make(Role role, const FlowIdentity& id, const Setup& setup) {
+    std::uint64_t seed = setup.seed;
+    if (seed % 4 == 0) seed = 0xffff'ffffU - (seed >> 8U) % 300;
+    return std::make_unique<Flow>(role, id, *setup.options, *setup.memory, *setup.scratch, seed,
+                                  setup.now, setup.deadline);
+  }
+  static Drop parse_syn(std::span<const std::byte> datagram, PacketHeader& header, SynBody& syn) {
+    if (const Drop why = PacketHeader::parse(datagram, header); why != Drop::none) return why;
+    if (header.type != PacketType::syn) return Drop::bad_type;
+    const auto packet = Policy::Integrity::open(datagram);
+    if (packet.empty()) return Drop::bad_checksum;
+    return SynBody::parse(packet.subspan(PacketHeader::size), syn);
+  }
+  static std::string frames(std::span<const std::byte> in) {
+    static constexpr std::array<const char*, 10> names{
+        "padding", "ping", "ack64", "ack512", "ecn", "whole", "part", "want", "fin", "reset"};
+    std::string out;
+    FrameReader reader{in};
+    AckBits bits;
+    bool present = false;
+    if (!reader.take_ack(bits, present)) return " [bad ack]";
+    if (present) out += " [ack bits]";
+    for (Frame frame; reader.next(frame);) {
+      out += std::string(" [") + names[static_cast<std::size_t>(frame.type)] + " " +
+             std::to_string(frame.number.wire());
+      if (frame.type == FrameType::part) out += " at " + std::to_string(frame.offset);
+      out += " " + std::to_string(frame.bytes.size()) + "/" + std::to_string(frame.total) + "]";
+    }
+    return out;
+  }
+};
+
+}  // namespace proa::sim
