@@ -454,9 +454,15 @@ class World {
 
   // ---- setting up, telling
 
-  FlowSetup setup(std::uint32_t host, std::uint32_t pair, Instant deadline) {
-    return {
-        &hosts_[host]->memory, &hosts_[host]->scratch, &plan_, pair, prng_.next(), now_, deadline};
+  Setup setup(std::uint32_t host, std::uint32_t pair, Instant deadline) {
+    return {&hosts_[host]->options,
+            &hosts_[host]->memory,
+            &hosts_[host]->scratch,
+            &plan_,
+            pair,
+            prng_.next(),
+            now_,
+            deadline};
   }
   Pair make_pair(std::uint32_t index) {
     Pair pair;
