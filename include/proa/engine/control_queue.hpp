@@ -56,7 +56,7 @@ class ControlQueue {
 class RateLimit {
  public:
   RateLimit(std::uint32_t per_second, std::uint32_t burst) noexcept
-      : interval_(std::chrono::seconds{1} / std::max(per_second, 1U)),
+      : interval_(Duration{std::chrono::seconds{1}} / std::max(per_second, 1U)),
         tolerance_(interval_ * (std::max(burst, 1U) - 1)) {}
 
   [[nodiscard]] bool allow(Instant now) noexcept {

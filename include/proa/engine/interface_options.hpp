@@ -104,6 +104,9 @@ struct InterfacePlan {
     if (options.neighbours.entries_max == 0 ||
         options.neighbours.entries_max == Neighbours::no_slot || options.control_frames_max == 0)
       return refuse("neighbour table and control queue need at least one entry each");
+    if (options.neighbours.retry_first <= Duration::zero() ||
+        options.neighbours.retry_max < options.neighbours.retry_first)
+      return refuse("neighbour retry times must be above zero, the first at most the largest");
     if (options.addresses.empty() || options.addresses.size() > addresses_max)
       return refuse("an interface needs 1 to " + std::to_string(addresses_max) +
                     " addresses; give at least one, as in 10.0.0.1/24");

@@ -101,15 +101,16 @@ class Neighbours {
   /// The next request due, if any; also turns neighbours that never answered into failures.
   /// Call until it returns nothing.
   [[nodiscard]] std::optional<Ask> poll_ask(Instant now) noexcept {
-    if (now < next_due_) return std::nullopt;
-    while (scan_at_ < entries_.size()) {
-      Entry& entry = entries_[scan_at_++];
-      const std::optional<Ask> ask = entry.due <= now ? advance(entry, now) : std::nullopt;
-      scan_min_ = std::min(scan_min_, entry.due);
-      if (ask) return ask;
+    while (now >= next_due_) {
+      while (scan_at_ < entries_.size()) {
+        Entry& entry = entries_[scan_at_++];
+        const std::optional<Ask> ask = entry.due <= now ? advance(entry, now) : std::nullopt;
+        scan_min_ = std::min(scan_min_, entry.due);
+        if (ask) return ask;
+      }
+      next_due_ = std::exchange(scan_min_, never);
+      scan_at_ = 0;
     }
-    next_due_ = std::exchange(scan_min_, never);
-    scan_at_ = 0;
     return std::nullopt;
   }
 
@@ -184,7 +185,7 @@ class Neighbours {
   void arm(Entry& entry, Instant due) noexcept {
     entry.due = due;
     next_due_ = std::min(next_due_, due);
-    scan_min_ = std::min(scan_min_, due);  // a scan under way may have passed it already
+    if (scan_at_ > 0) scan_min_ = std::min(scan_min_, due);  // the scan may have passed it already
   }
 
   /// A due entry: asks once more, or gives up: old address -> ask everybody -> failure.
@@ -197,7 +198,8 @@ class Neighbours {
         entry.due = never;
         return std::nullopt;
       }
-      ask_all(entry, now);
+      entry.state = State::asking;
+      entry.attempts = 0;
     }
     Duration wait = options_.retry_first;
     for (unsigned i = 0; i < entry.attempts; ++i) wait = std::min(3 * wait, options_.retry_max);

@@ -1,7 +1,10 @@
 // Tests of engine/interface.hpp.
 #include <catch2/catch.hpp>
+#include <proa/base/prng.hpp>
 #include <proa/engine/interface.hpp>
 #include <vector>
+
+#include "../wire/linux_frames.hpp"
 
 using namespace proa;
 using namespace std::chrono_literals;
@@ -29,6 +32,36 @@ Interface make(const InterfaceOptions& options) {
 Packet packet_over(std::vector<std::byte>& bytes) {
   return Packet{bytes.data(), static_cast<std::uint32_t>(bytes.size()), 0,
                 static_cast<std::uint16_t>(bytes.size()), bytes.data()};
+}
+
+struct Seen {
+  Arrived kind;
+  Drop drop;
+};
+bool operator==(const Seen& a, const Seen& b) { return a.kind == b.kind && a.drop == b.drop; }
+std::ostream& operator<<(std::ostream& out, const Seen& s) {
+  return out << static_cast<int>(s.kind) << ' ' << text(s.drop);
+}
+constexpr Seen accepted{Arrived::datagram, Drop::none}, consumed{Arrived::consumed, Drop::none};
+constexpr Seen refused(Drop drop) { return {Arrived::refused, drop}; }
+
+/// Classifies a frame that lies on the heap with nothing behind it.
+Seen see(Interface& by, ByteView frame, Instant now = Instant{1s},
+         PacketFlag flag = PacketFlag::none) {
+  linux_frames::Exact exact{frame};
+  Packet packet{exact.span().data(), static_cast<std::uint32_t>(frame.size()), 0,
+                static_cast<std::uint16_t>(frame.size()), &exact};
+  packet.set(flag);
+  const Classified got = by.classify(packet, now);
+  return {got.kind, got.drop};
+}
+
+Interface linux_peer_b() { return make(options_of(mac_b, ip_b)); }
+
+/// Makes the IPv4 header checksum right again after a change.
+void mend(std::vector<std::byte>& frame) {
+  store_be<std::uint16_t>(frame.data() + 24, 0);
+  store_be(frame.data() + 24, internet_checksum(ByteView{frame}.subspan(14, 20)));
 }
 
 std::vector<std::byte> control_frame(Interface& from, Instant now) {
@@ -67,5 +100,389 @@ TEST_CASE("two interfaces resolve each other and pass a datagram", "[engine][int
     CHECK(got.datagram.source_mac == mac_a);
     CHECK(got.datagram.payload.size() == 5);
     CHECK(got.datagram.udp_checksum_verified == (how == UdpChecksum::software));
+  }
+}
+
+TEST_CASE("a Linux datagram arrives with or without checksum, and CE marks are seen",
+          "[engine][interface]") {
+  Interface b = linux_peer_b();
+  for (auto frame : {linux_frames::udp(), linux_frames::udp_without_checksum()}) {
+    for (const PacketFlag flag : {PacketFlag::none, PacketFlag::rx_ip_checksum_good,
+                                  PacketFlag::rx_l4_checksum_good, PacketFlag::rx_checksum_bad})
+      CHECK(see(b, frame, Instant{1s}, flag) == accepted);
+    const Classified got = b.classify(packet_over(frame), Instant{1s});
+    CHECK(got.datagram.congestion_experienced);
+    CHECK(got.datagram.payload.size() == frame.size() - 42);
+    CHECK(got.datagram.payload.data() == frame.data() + 42);
+  }
+}
+
+TEST_CASE("the fast and the careful way agree about every frame", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  // The same interface seen through its second address takes the careful way only.
+  auto options = options_of(mac_b, IpAddress::v4(172, 16, 33, 99));
+  options.addresses.push_back({ip_b, 24});
+  Interface careful = make(options);
+  Prng prng{0xfa57};
+  int datagrams = 0;
+  for (int round = 0; round < 50'000; ++round) {
+    auto frame = prng.chance(1, 2) ? linux_frames::udp() : linux_frames::udp_without_checksum();
+    for (auto changes = prng.below(3); changes > 0; --changes)
+      frame[prng.below(42)] = static_cast<std::byte>(prng.next());
+    if (prng.chance(1, 2)) mend(frame);
+    if (prng.chance(1, 8)) frame.resize(prng.below(frame.size() + 1));
+    if (prng.chance(1, 8)) frame.resize(frame.size() + prng.below(20));
+    const auto flag = static_cast<PacketFlag>(prng.below(8));
+    const Seen seen = see(b, frame, Instant{1s}, flag);
+    // An ARP answer depends on the rest of the table; the frames here are never ARP requests.
+    REQUIRE(seen == see(careful, frame, Instant{1s}, flag));
+    datagrams += seen == accepted ? 1 : 0;
+  }
+  CHECK(datagrams > 10'000);
+}
+
+TEST_CASE("each way to be wrong has its name", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  const auto after = [&](std::size_t at, std::uint8_t value, bool mended = true) {
+    auto frame = linux_frames::udp_without_checksum();
+    frame[at] = static_cast<std::byte>(value);
+    if (mended) mend(frame);
+    return see(b, frame);
+  };
+  CHECK(after(0, 0x02) == accepted);
+  CHECK(after(5, 0x0c) == refused(Drop::not_for_us));  // another station's MAC
+  CHECK(after(0, 0x03) == refused(Drop::not_for_us));  // a group
+  CHECK(after(6, 0x03) == refused(Drop::not_for_us));  // sent from a group
+  CHECK(after(12, 0x81) == refused(Drop::unknown_ethertype));
+  CHECK(after(12, 0x86) == refused(Drop::unknown_ethertype));
+  CHECK(after(14, 0x55) == refused(Drop::bad_ip_header));
+  CHECK(after(17, 0xff) == refused(Drop::truncated));
+  CHECK(after(20, 0x20) == refused(Drop::ip_fragment));
+  CHECK(after(23, 6) == refused(Drop::not_udp));
+  CHECK(after(24, 0, false) == refused(Drop::bad_checksum));
+  CHECK(after(26, 224) == refused(Drop::bad_ip_source));
+  CHECK(after(26, 0) == refused(Drop::bad_ip_source));
+  CHECK(after(33, 9) == refused(Drop::not_for_us));  // not our address
+  CHECK(after(34, 0) == refused(Drop::outside_port_range));
+  CHECK(after(36, 0) == refused(Drop::outside_port_range));
+  CHECK(after(39, 7) == refused(Drop::bad_length));
+  CHECK(after(39, 12) == refused(Drop::bad_length));
+  CHECK(after(41, 1) == refused(Drop::bad_checksum));  // a checksum, and a wrong one
+  CHECK(see(b, ByteView{}) == refused(Drop::truncated));
+}
+
+TEST_CASE("an IPv4 broadcast or group frame is not for us", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  auto frame = linux_frames::udp();
+  store_mac(frame.data(), mac_broadcast);
+  CHECK(see(b, frame) == refused(Drop::not_for_us));
+}
+
+TEST_CASE("a Linux ARP request and ping get the answers Linux gives",
+          "[engine][interface][rfc826][rfc792]") {
+  Interface b = linux_peer_b();
+  const Instant now{1s};
+  CHECK(see(b, linux_frames::arp_request()) == consumed);
+  CHECK(b.next_timeout() <= now);
+  CHECK(control_frame(b, now) == linux_frames::arp_reply());
+  CHECK(see(b, linux_frames::echo_request()) == consumed);
+  auto expected = linux_frames::echo_reply();
+  // Linux numbers its packets and leaves DF off in echo replies; ours carry 0 and DF.
+  store_be<std::uint16_t>(expected.data() + 18, 0);
+  store_be<std::uint16_t>(expected.data() + 20, 0x4000);
+  mend(expected);
+  CHECK(control_frame(b, now) == expected);
+  CHECK(control_frame(b, now).empty());
+  CHECK(b.next_timeout() == never);
+  CHECK(b.counters().arp_requests_answered == 1);
+  CHECK(b.counters().echo_requests_answered == 1);
+  CHECK(see(b, linux_frames::icmp_error()) == refused(Drop::not_for_us));
+  Interface a = make(options_of(mac_a, ip_a));
+  CHECK(see(a, linux_frames::icmp_error()) == refused(Drop::icmp_ignored));
+  CHECK(see(a, linux_frames::echo_reply()) == refused(Drop::icmp_ignored));
+}
+
+TEST_CASE("a ping as large as the MTU is answered", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  std::vector<std::byte> frame(14 + 1500, std::byte{0x5a});
+  const std::span to{frame};
+  write_ethernet(to.first<14>(), mac_b, mac_a, EtherType::ipv4);
+  write_ipv4(to.subspan<14, 20>(), {ip_a, ip_b, IpProtocol::icmp, Ecn::not_capable, 1480});
+  to[34] = std::byte{8}, to[35] = std::byte{0};
+  store_be<std::uint16_t>(frame.data() + 36, 0);
+  store_be(frame.data() + 36, internet_checksum(to.subspan(34)));
+  CHECK(see(b, frame) == consumed);
+  const auto reply = control_frame(b, Instant{1s});
+  REQUIRE(reply.size() == 1514);
+  CHECK(internet_checksum(ByteView{reply}.subspan(34)) == 0);
+  CHECK(internet_checksum(ByteView{reply}.subspan(14, 20)) == 0);
+}
+
+TEST_CASE("floods of pings and ARP requests are bounded, and pings leave room for ARP",
+          "[engine][interface]") {
+  auto options = options_of(mac_b, ip_b);
+  options.control_frames_max = 8;
+  options.answers_per_second = 10;
+  options.answers_burst = 20;
+  Interface b = make(options);
+  Instant now{1s};
+  int pings = 0;
+  for (int i = 0; i < 100; ++i) pings += see(b, linux_frames::echo_request(), now) == consumed;
+  CHECK(pings == 6);
+  CHECK(see(b, linux_frames::arp_request(), now) == consumed);
+  CHECK(see(b, linux_frames::echo_request(), now) == refused(Drop::control_limit));
+  int sent = 0;
+  while (!control_frame(b, now).empty()) ++sent;
+  CHECK(sent == 7);
+  int arps = 0;  // with room in the queue the rate decides
+  for (int i = 0; i < 1000; ++i) {
+    now += 10ms;
+    arps += see(b, linux_frames::arp_request(), now) == consumed;
+    while (!control_frame(b, now).empty()) {
+    }
+  }
+  CHECK(arps >= 100);
+  CHECK(arps <= 120);
+}
+
+TEST_CASE("an unsolicited reply poisons nothing, and a stranger's request for another host neither",
+          "[engine][interface]") {
+  Interface a = make(options_of(mac_a, ip_a));
+  const Instant now{1s};
+  CHECK(see(a, linux_frames::arp_reply(), now) == consumed);
+  CHECK(a.neighbour_count() == 0);
+  auto foreign = linux_frames::arp_request();  // 10.0.0.1 asks for 10.0.0.2: c hears it
+  Interface c = make(options_of({{2, 0, 0, 0, 0, 0xc}}, IpAddress::v4(10, 0, 0, 3)));
+  CHECK(see(c, foreign, now) == consumed);
+  CHECK(c.neighbour_count() == 0);
+  CHECK(control_frame(c, now).empty());
+}
+
+TEST_CASE("a sender outside our networks is answered but not entered", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  auto request = linux_frames::arp_request();
+  store_be(request.data() + 28, IpAddress::v4(192, 168, 0, 1).to_v4());
+  CHECK(see(b, request) == consumed);
+  CHECK(b.neighbour_count() == 0);
+  CHECK(control_frame(b, Instant{1s}).size() == 42);
+}
+
+TEST_CASE("an address probe is answered and teaches nothing", "[engine][interface][rfc5227]") {
+  Interface b = linux_peer_b();
+  auto probe = linux_frames::arp_request();
+  store_be<std::uint32_t>(probe.data() + 28, 0);
+  CHECK(see(b, probe) == consumed);
+  CHECK(b.neighbour_count() == 0);
+  CHECK(control_frame(b, Instant{1s}).size() == 42);
+}
+
+TEST_CASE("another station with our address is counted, and the address defended now and then",
+          "[engine][interface][rfc5227-2.4]") {
+  Interface b = linux_peer_b();
+  auto claim = linux_frames::arp_request();
+  store_be(claim.data() + 28, ip_b.to_v4());
+  Instant now{1h};
+  int defences = 0;
+  for (int i = 0; i < 30; ++i, now += 1s) {
+    CHECK(see(b, claim, now) == refused(Drop::bad_arp));
+    for (auto frame = control_frame(b, now); !frame.empty(); frame = control_frame(b, now)) {
+      const auto arp = parse_arp(ByteView{frame}.subspan(14));
+      REQUIRE(arp);
+      CHECK(arp->sender_ip == ip_b);
+      CHECK(arp->target_ip == ip_b);
+      ++defences;
+    }
+  }
+  CHECK(defences == 3);
+  CHECK(b.counters().address_conflicts == 30);
+  CHECK(b.neighbour_count() == 0);
+}
+
+TEST_CASE("an interface announces its addresses twice at start",
+          "[engine][interface][rfc5227-2.3]") {
+  auto options = options_of(mac_a, ip_a);
+  options.addresses.push_back({IpAddress::v4(10, 0, 0, 7), 24});
+  options.announce = true;
+  Interface a = make(options);
+  Instant now{1s};
+  for (int round = 0; round < 2; ++round) {
+    CHECK(a.next_timeout() <= now);
+    for (const IpAddress own : {ip_a, IpAddress::v4(10, 0, 0, 7)}) {
+      const auto frame = control_frame(a, now);
+      REQUIRE(frame.size() == 42);
+      CHECK(load_mac(std::span{frame}.first<6>()) == mac_broadcast);
+      const auto arp = parse_arp(ByteView{frame}.subspan(14));
+      CHECK(arp->operation == ArpOperation::request);
+      CHECK(arp->sender_ip == own);
+      CHECK(arp->target_ip == own);
+    }
+    CHECK(control_frame(a, now).empty());
+    now += 2s;
+  }
+  CHECK(control_frame(a, now).empty());
+  CHECK(a.next_timeout() == never);
+}
+
+TEST_CASE("a gratuitous announcement changes the MAC address flows send to",
+          "[engine][interface]") {
+  Interface a = make(options_of(mac_a, ip_a));
+  const Instant now{1s};
+  HeaderTemplate headers = a.make_headers({ip_a, ip_b, ports});
+  CHECK(a.refresh(headers, now) == Reach::pending);
+  CHECK(control_frame(a, now) == linux_frames::arp_request());
+  CHECK(see(a, linux_frames::arp_reply(), now) == consumed);
+  CHECK(a.refresh(headers, now) == Reach::ready);
+  std::vector<std::byte> frame(42);
+  headers.finish(frame, UdpChecksum::zero);
+  CHECK(load_mac(std::span{frame}.first<6>()) == mac_b);
+
+  auto moved = linux_frames::arp_reply();  // as an announcement from a new station
+  const MacAddress mac_c{{2, 0, 0, 0, 0, 0xc}};
+  store_mac(moved.data(), mac_broadcast);
+  store_be<std::uint16_t>(moved.data() + 20, 1);
+  store_mac(moved.data() + 22, mac_c);
+  store_be(moved.data() + 38, ip_b.to_v4());
+  CHECK(see(a, moved, now) == consumed);
+  CHECK(a.refresh(headers, now) == Reach::ready);
+  headers.finish(frame, UdpChecksum::zero);
+  CHECK(load_mac(std::span{frame}.first<6>()) == mac_c);
+}
+
+TEST_CASE("a peer behind the gateway costs one resolution, of the gateway",
+          "[engine][interface][requirement-10]") {
+  InterfaceOptions options = options_of(mac_a, ip_a);
+  options.addresses = {{ip_a, 32}};
+  options.routes = {{{IpAddress::v4(0), 0}, ip_b}};
+  Interface a = make(options);
+  const Instant now{1s};
+  for (std::uint8_t i = 3; i < 20; ++i)
+    CHECK(a.reach(IpAddress::v4(10, 0, 0, i), now) == Reach::pending);
+  CHECK(control_frame(a, now) == linux_frames::arp_request());
+  CHECK(control_frame(a, now).empty());
+  CHECK(see(a, linux_frames::arp_reply(), now) == consumed);
+  for (std::uint8_t i = 3; i < 20; ++i)
+    CHECK(a.reach(IpAddress::v4(10, 0, 0, i), now) == Reach::ready);
+  CHECK(a.neighbour_count() == 1);
+}
+
+TEST_CASE("there is no way to groups, or without a route", "[engine][interface]") {
+  Interface a = make(options_of(mac_a, ip_a));
+  CHECK(a.reach(IpAddress::v4(8, 8, 8, 8), Instant{1s}) == Reach::no_route);
+  CHECK(a.reach(IpAddress::v4(10, 0, 0, 255), Instant{1s}) == Reach::no_route);
+  CHECK_FALSE(a.source_for(IpAddress::v4(8, 8, 8, 8)));
+  CHECK(a.source_for(ip_b) == ip_a);
+  CHECK(a.reach(ip_a, Instant{1s}) == Reach::ready);  // itself
+  CHECK(control_frame(a, Instant{1s}).empty());
+}
+
+TEST_CASE("what one engine hears serves another that asked", "[engine][interface]") {
+  Interface first = make(options_of(mac_a, ip_a)), second = make(options_of(mac_a, ip_a));
+  const Instant now{1s};
+  CHECK(first.reach(ip_b, now) == Reach::pending);
+  CHECK(see(second, linux_frames::arp_reply(), now) == consumed);  // RSS gave it to the other one
+  int told = 0;
+  while (const auto news = second.poll_news()) {
+    first.hear(*news, now);
+    ++told;
+  }
+  CHECK(told == 1);
+  CHECK(first.reach(ip_b, now) == Reach::ready);
+  for (int i = 0; i < 100; ++i) CHECK(see(second, linux_frames::arp_reply(), now) == consumed);
+  for (told = 0; second.poll_news(); ++told) {
+  }
+  CHECK(told == 16);  // bounded
+}
+
+TEST_CASE("headers are right for every length and checksum plan", "[engine][interface][wire]") {
+  Interface a = make(options_of(mac_a, ip_a));
+  const HeaderTemplate headers = a.make_headers({ip_a, ip_b, ports, Ecn::capable});
+  Prng prng{42};
+  for (std::size_t length = 0; length <= a.payload_bytes_max(); length += 1 + length / 7) {
+    linux_frames::Exact frame{std::vector<std::byte>(42 + length)};
+    for (std::byte& b : frame.span()) b = static_cast<std::byte>(prng.next());
+    const auto check = [&](UdpChecksum how, PacketFlag expected) {
+      REQUIRE(headers.finish(frame.span(), how) == expected);
+      const auto ip = parse_ipv4(frame.span().subspan(14));
+      REQUIRE(ip);
+      REQUIRE(ip->ecn == Ecn::capable);
+      REQUIRE(ip->hops == 64);
+      REQUIRE(load_be<std::uint16_t>(frame.span().data() + 20) == 0x4000);
+      const auto udp = parse_udp(ip->payload);
+      REQUIRE(udp);
+      REQUIRE(udp->payload().size() == length);
+      REQUIRE(udp->source_port == ports.source);
+      REQUIRE(udp->destination_port == ports.destination);
+      return *udp;
+    };
+    CHECK(check(UdpChecksum::zero, PacketFlag::none).checksum == 0);
+    const auto software = check(UdpChecksum::software, PacketFlag::none);
+    CHECK(software.checksum != 0);
+    CHECK(udp_checksum_ok(ip_a, ip_b, software));
+    // What a NIC does with the offloaded one: sums the UDP packet as it stands.
+    check(UdpChecksum::offload, PacketFlag::tx_udp_checksum);
+    const auto completed = udp_checksum_on_wire(internet_checksum(frame.span().subspan(34)));
+    store_be(frame.span().data() + 40, completed);
+    CHECK(udp_checksum_ok(ip_a, ip_b, *parse_udp(frame.span().subspan(34))));
+  }
+}
+
+TEST_CASE("our frame for Linux's datagram is Linux's frame", "[engine][interface][wire]") {
+  Interface a = make(options_of(mac_a, ip_a));
+  HeaderTemplate headers = a.make_headers({ip_a, ip_b, ports, Ecn::experienced});
+  headers.set_next_hop(mac_b);
+  auto expected = linux_frames::udp();
+  auto frame = expected;
+  std::fill(frame.begin(), frame.begin() + 42, std::byte{0xee});
+  store_be<std::uint16_t>(expected.data() + 18, 0);  // identification: ours is 0
+  mend(expected);
+  headers.finish(frame, UdpChecksum::software);
+  CHECK(frame == expected);
+}
+
+TEST_CASE("an answer to a stranger goes back the way it came", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  auto bytes = linux_frames::udp();
+  const auto got = b.classify(packet_over(bytes), Instant{1s});
+  REQUIRE(got.kind == Arrived::datagram);
+  std::vector<std::byte> answer(42 + 3);
+  b.reply_headers(got.datagram).finish(answer, UdpChecksum::software);
+  Interface a = make(options_of(mac_a, ip_a));
+  const auto back = a.classify(packet_over(answer), Instant{1s});
+  REQUIRE(back.kind == Arrived::datagram);
+  CHECK(back.datagram.ports == UdpPorts{60'000, 50'000});
+  CHECK(b.neighbour_count() == 0);
+}
+
+TEST_CASE("copies of headers send over other ports", "[engine][interface]") {
+  Interface a = make(options_of(mac_a, ip_a));
+  HeaderTemplate headers = a.make_headers({ip_a, ip_b, ports});
+  HeaderTemplate probe = headers;
+  probe.set_ports({51'111, 61'111});
+  CHECK(headers.ports() == ports);
+  std::vector<std::byte> frame(42 + 8);
+  probe.finish(frame, UdpChecksum::software);
+  const auto ip = parse_ipv4(ByteView{frame}.subspan(14));
+  CHECK(udp_checksum_ok(ip_a, ip_b, *parse_udp(ip->payload)));
+  CHECK(parse_udp(ip->payload)->source_port == 51'111);
+}
+
+TEST_CASE("random frames never break an interface", "[engine][interface]") {
+  Interface b = linux_peer_b();
+  Prng prng{0xbad};
+  const std::vector<std::vector<std::byte>> seeds{
+      linux_frames::arp_request(), linux_frames::arp_reply(), linux_frames::echo_request(),
+      linux_frames::udp(), linux_frames::icmp_error()};
+  Instant now{1s};
+  for (int round = 0; round < 50'000; ++round) {
+    auto frame = seeds[prng.below(seeds.size())];
+    for (auto changes = prng.below(5); changes > 0; --changes)
+      frame[prng.below(frame.size())] = static_cast<std::byte>(prng.next());
+    if (prng.chance(1, 4)) frame.resize(prng.below(frame.size() + 1));
+    if (frame.size() >= 6) store_mac(frame.data(), mac_b);
+    now += 1us;
+    const Seen seen = see(b, frame, now, static_cast<PacketFlag>(prng.below(8)));
+    REQUIRE((seen.drop == Drop::none) == (seen.kind != Arrived::refused));
+    if (prng.chance(1, 4)) control_frame(b, now);
+    REQUIRE(b.neighbour_count() <= 512);
   }
 }

@@ -1,0 +1,209 @@
+#include <catch2/catch.hpp>
+#include <proa/base/prng.hpp>
+#include <proa/engine/neighbours.hpp>
+#include <vector>
+
+using namespace proa;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr IpAddress ip(unsigned n) { return IpAddress::v4(0x0a00'0000U + n); }
+constexpr MacAddress mac(unsigned n) {
+  return {{2, 0, 0, 0, std::uint8_t(n >> 8), std::uint8_t(n)}};
+}
+constexpr Instant start{1h};
+
+/// Lets time pass up to `until`, answering nothing; returns when each request went out.
+std::vector<Instant> silence(Neighbours& table, Instant from, Instant until) {
+  std::vector<Instant> asked;
+  for (Instant now = from; now <= until;) {
+    while (table.poll_ask(now)) asked.push_back(now);
+    if (table.next_timeout() == never) break;
+    REQUIRE(table.next_timeout() > now);
+    now = table.next_timeout();
+  }
+  return asked;
+}
+
+}  // namespace
+
+TEST_CASE("a neighbour is asked for once, answers, and is ready", "[engine][neighbours][rfc826]") {
+  Neighbours table{{}};
+  CHECK(table.next_timeout() == never);
+  CHECK(table.resolve(ip(1), start).reach == Reach::pending);
+  CHECK(table.next_timeout() <= start);
+  const auto ask = table.poll_ask(start);
+  REQUIRE(ask);
+  CHECK(ask->address == ip(1));
+  CHECK_FALSE(ask->unicast_to);
+  CHECK_FALSE(table.poll_ask(start));
+  CHECK(table.resolve(ip(1), start).reach == Reach::pending);
+  CHECK_FALSE(table.poll_ask(start));  // resolving again asks no second time
+
+  const auto before = table.version();
+  table.heard(ip(1), mac(1), start + 1ms, false);
+  CHECK(table.version() != before);
+  const auto found = table.resolve(ip(1), start + 1ms);
+  CHECK(found.reach == Reach::ready);
+  CHECK(found.mac == mac(1));
+  CHECK_FALSE(table.poll_ask(start + 10s));
+  CHECK(table.next_timeout() == never);
+}
+
+TEST_CASE("silence is asked three times, then reported, then held down", "[engine][neighbours]") {
+  Neighbours table{{}};
+  CHECK(table.resolve(ip(1), start).reach == Reach::pending);
+  const auto before = table.version();
+  const auto asked = silence(table, start, start + 1min);
+  CHECK(asked == std::vector<Instant>{start, start + 100ms, start + 400ms});
+  CHECK(table.version() != before);
+  const Instant failed = start + 400ms + 900ms;
+  CHECK(table.resolve(ip(1), failed).reach == Reach::unreachable);
+  CHECK(table.resolve(ip(1), failed + 999ms).reach == Reach::unreachable);
+  CHECK_FALSE(table.poll_ask(failed + 999ms));
+  CHECK(table.resolve(ip(1), failed + 1s).reach == Reach::pending);
+  CHECK(table.poll_ask(failed + 1s));
+  table.heard(ip(1), mac(1), failed + 2s, false);  // came back
+  CHECK(table.resolve(ip(1), failed + 2s).reach == Reach::ready);
+}
+
+TEST_CASE("an old entry in use is polled by unicast and stays usable meanwhile",
+          "[engine][neighbours][rfc1122-2.3.2.1]") {
+  Neighbours table{{}};
+  static_cast<void>(table.resolve(ip(1), start));
+  static_cast<void>(table.poll_ask(start));
+  table.heard(ip(1), mac(1), start, false);
+  const auto found = table.resolve(ip(1), start);
+  table.touch(found.slot, start + 30s - 1ns);
+  CHECK_FALSE(table.poll_ask(start + 30s - 1ns));
+  const auto version = table.version();
+  table.touch(found.slot, start + 30s);
+  const auto ask = table.poll_ask(start + 30s);
+  REQUIRE(ask);
+  CHECK(ask->unicast_to == mac(1));
+  CHECK_FALSE(table.poll_ask(start + 30s));
+  CHECK(table.resolve(ip(1), start + 30s).reach == Reach::ready);
+  CHECK(table.version() == version);
+
+  SECTION("answered: nothing changes for those who use it") {
+    table.heard(ip(1), mac(1), start + 31s, false);
+    CHECK(table.version() == version);
+    CHECK_FALSE(table.poll_ask(start + 40s));
+    CHECK(table.next_timeout() == never);
+    CHECK(table.resolve(ip(1), start + 40s).reach == Reach::ready);
+  }
+  SECTION("unanswered: everybody is asked, and then it is unreachable") {
+    const auto asked = silence(table, start + 30s, start + 60s);
+    CHECK(asked.size() == 2 + 3);
+    CHECK(table.resolve(ip(1), asked.back() + 900ms).reach == Reach::unreachable);
+  }
+}
+
+TEST_CASE("an unused entry is never asked about", "[engine][neighbours]") {
+  Neighbours table{{}};
+  table.heard(ip(1), mac(1), start, true);
+  CHECK_FALSE(table.poll_ask(start + 1h));
+  CHECK(table.next_timeout() == never);
+}
+
+TEST_CASE("a changed MAC address is noticed by those who cached the old one",
+          "[engine][neighbours]") {
+  Neighbours table{{}};
+  table.heard(ip(1), mac(1), start, true);
+  const auto version = table.version();
+  table.heard(ip(1), mac(1), start + 1s, false);
+  CHECK(table.version() == version);
+  table.heard(ip(1), mac(2), start + 1s, false);
+  CHECK(table.version() != version);
+  CHECK(table.resolve(ip(1), start + 1s).mac == mac(2));
+}
+
+TEST_CASE("an unasked-for reply creates nothing", "[engine][neighbours]") {
+  Neighbours table{{}};
+  table.heard(ip(1), mac(6), start, false);
+  CHECK(table.size() == 0);
+  CHECK(table.resolve(ip(1), start).reach == Reach::pending);
+}
+
+TEST_CASE("a full table forgets the neighbour unused for longest", "[engine][neighbours]") {
+  NeighbourOptions options;
+  options.entries_max = 4;
+  Neighbours table{options};
+  for (unsigned i = 0; i < 4; ++i) {
+    static_cast<void>(table.resolve(ip(i), start + i * 1ms));
+    table.heard(ip(i), mac(i), start + i * 1ms, false);
+  }
+  const auto zero = table.resolve(ip(0), start + 10ms);  // used again: now 1 is the oldest
+  const auto version = table.version();
+  CHECK(table.resolve(ip(9), start + 20ms).reach == Reach::pending);
+  CHECK(table.version() != version);
+  CHECK(table.size() == 4);
+  CHECK(table.resolve(ip(0), start + 21ms, zero.slot).reach == Reach::ready);
+  CHECK(table.resolve(ip(2), start + 21ms).reach == Reach::ready);
+  CHECK(table.resolve(ip(1), start + 22ms).reach == Reach::pending);
+}
+
+TEST_CASE("strangers who ask for us displace strangers, never a neighbour in use",
+          "[engine][neighbours]") {
+  NeighbourOptions options;
+  options.entries_max = 4;
+  Neighbours table{options};
+  for (unsigned i = 0; i < 2; ++i) {
+    table.heard(ip(i), mac(i), start, true);
+    static_cast<void>(table.resolve(ip(i), start));
+  }
+  for (unsigned i = 100; i < 1100; ++i) table.heard(ip(i), mac(i), start + 1s, true);
+  CHECK(table.size() == 4);
+  for (unsigned i = 0; i < 2; ++i) CHECK(table.resolve(ip(i), start + 1s).reach == Reach::ready);
+  for (unsigned i = 2; i < 4; ++i) static_cast<void>(table.resolve(ip(i), start + 1s));
+  table.heard(ip(50), mac(50), start + 1s, true);  // all four in use now
+  CHECK(table.resolve(ip(3), start + 1s).reach == Reach::pending);
+  CHECK(table.size() == 4);
+}
+
+TEST_CASE("a hint that names another neighbour's slot is not believed", "[engine][neighbours]") {
+  Neighbours table{{}};
+  table.heard(ip(1), mac(1), start, true);
+  table.heard(ip(2), mac(2), start, true);
+  const auto one = table.resolve(ip(1), start);
+  CHECK(table.resolve(ip(2), start, one.slot).mac == mac(2));
+  CHECK(table.resolve(ip(2), start, 9999).mac == mac(2));
+}
+
+TEST_CASE("whatever happens, requests stay rare and every neighbour ends ready or unreachable",
+          "[engine][neighbours]") {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    INFO("seed " << seed);
+    Prng prng{seed};
+    NeighbourOptions options;
+    options.entries_max = 8;
+    options.hold_down = 1h;
+    Neighbours table{options};
+    Instant now = start;
+    std::uint64_t asked = 0, resolved = 0;
+    for (int step = 0; step < 2000; ++step) {
+      now += Duration{static_cast<std::int64_t>(prng.below(200'000'000))};
+      const auto n = static_cast<unsigned>(prng.below(12));
+      switch (prng.below(4)) {
+        case 0:
+          static_cast<void>(table.resolve(ip(n), now));
+          ++resolved;
+          break;
+        case 1:
+          table.heard(ip(n), mac(n + 100 * static_cast<unsigned>(prng.below(2))), now,
+                      prng.chance(1, 2));
+          break;
+        default:
+          while (table.poll_ask(now)) ++asked;
+          REQUIRE(table.next_timeout() > now);
+      }
+      REQUIRE(table.size() <= 8);
+    }
+    CHECK(asked <= resolved * 6);
+    now += 1ns;
+    for (unsigned n = 0; n < 8; ++n) static_cast<void>(table.resolve(ip(n), now));
+    silence(table, now, now + 1min);
+    for (unsigned n = 0; n < 8; ++n) CHECK(table.resolve(ip(n), now + 2s).reach != Reach::pending);
+  }
+}
