@@ -55,6 +55,7 @@ class Neighbours {
         hint < entries_.size() && entries_[hint].holds(address) ? hint : find(address);
     if (slot == no_slot) {
       slot = oldest([](const Entry&) { return true; });
+      if (slot == no_slot) return {Reach::unreachable, slot, {}};  // a table without entries
       replace(slot, address);
       ask_all(entries_[slot], now);
     }

@@ -1,5 +1,7 @@
 // L1: the Internet checksum (RFC 1071), its incremental update (RFC 1624) and the pseudo headers.
 #pragma once
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -22,10 +24,16 @@ class InternetChecksum {
       std::memcpy(&word, at, 4);
       sum_ += word;
     }
+    if (left >= 2) {
+      std::uint16_t half;
+      std::memcpy(&half, at, 2);
+      sum_ += half;
+      at += 2;
+      left -= 2;
+    }
     if (left == 0) return;
-    std::uint32_t rest = 0;
-    std::memcpy(&rest, at, left);
-    sum_ += rest;
+    const std::array<std::byte, 2> padded{*at, std::byte{0}};
+    sum_ += std::bit_cast<std::uint16_t>(padded);
   }
   void add16(std::uint16_t host_order) noexcept { sum_ += detail::to_big(host_order); }
   void add32(std::uint32_t host_order) noexcept { sum_ += detail::to_big(host_order); }

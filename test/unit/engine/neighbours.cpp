@@ -159,7 +159,34 @@ TEST_CASE("strangers who ask for us displace strangers, never a neighbour in use
   for (unsigned i = 2; i < 4; ++i) static_cast<void>(table.resolve(ip(i), start + 1s));
   table.heard(ip(50), mac(50), start + 1s, true);  // all four in use now
   CHECK(table.resolve(ip(3), start + 1s).reach == Reach::pending);
+  for (unsigned i = 0; i < 2; ++i) CHECK(table.resolve(ip(i), start + 1s).reach == Reach::ready);
   CHECK(table.size() == 4);
+}
+
+TEST_CASE("a request that becomes due while others are being sent is not forgotten",
+          "[engine][neighbours]") {
+  Neighbours table{{}};
+  static_cast<void>(table.resolve(ip(0), start));
+  silence(table, start, start + 1min);  // slot 0 has failed
+  const Instant now = start + 1h;
+  static_cast<void>(table.resolve(ip(1), now));
+  static_cast<void>(table.resolve(ip(2), now));
+  CHECK(table.poll_ask(now)->address == ip(1));
+  CHECK(table.resolve(ip(0), now).reach == Reach::pending);  // due, in a slot already passed
+  CHECK(table.poll_ask(now)->address == ip(2));
+  const auto last = table.poll_ask(now);
+  REQUIRE(last);
+  CHECK(last->address == ip(0));
+  CHECK_FALSE(table.poll_ask(now));
+}
+
+TEST_CASE("a table without entries reaches nobody", "[engine][neighbours]") {
+  NeighbourOptions options;
+  options.entries_max = 0;
+  Neighbours table{options};
+  CHECK(table.resolve(ip(1), start).reach == Reach::unreachable);
+  table.heard(ip(1), mac(1), start, true);
+  CHECK_FALSE(table.poll_ask(start));
 }
 
 TEST_CASE("a hint that names another neighbour's slot is not believed", "[engine][neighbours]") {
