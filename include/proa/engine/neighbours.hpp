@@ -51,20 +51,20 @@ class Neighbours {
   /// Starts resolving what is unknown. `hint` is the slot found last time.
   [[nodiscard]] Found resolve(const IpAddress& address, Instant now,
                               std::uint16_t hint = no_slot) noexcept {
-    std::uint16_t slot =
-        hint < entries_.size() && entries_[hint].holds(address) ? hint : find(address);
-    if (slot == no_slot) {
-      slot = oldest([](const Entry&) { return true; });
-      if (slot == no_slot) return {Reach::unreachable, slot, {}};  // a table without entries
-      replace(slot, address);
-      ask_all(entries_[slot], now);
+    const bool hinted = hint < entries_.size() && entries_[hint].holds(address);
+    Entry* entry = hinted ? &entries_[hint] : find(address);
+    if (entry == nullptr) {
+      entry = oldest([](const Entry&) { return true; });
+      if (entry == nullptr) return {Reach::unreachable, no_slot, {}};  // a table without entries
+      replace(*entry, address);
+      ask_all(*entry, now);
     }
-    Entry& entry = entries_[slot];
+    const auto slot = static_cast<std::uint16_t>(entry - entries_.data());
     touch(slot, now);
-    if (entry.state == State::failed && now >= entry.stale_at) ask_all(entry, now);
-    if (entry.state == State::failed) return {Reach::unreachable, slot, {}};
-    if (entry.state == State::asking) return {Reach::pending, slot, {}};
-    return {Reach::ready, slot, entry.mac};
+    if (entry->state == State::failed && now >= entry->stale_at) ask_all(*entry, now);
+    if (entry->state == State::failed) return {Reach::unreachable, slot, {}};
+    if (entry->state == State::asking) return {Reach::pending, slot, {}};
+    return {Reach::ready, slot, entry->mac};
   }
 
   /// A packet goes to this neighbour: keeps the entry from eviction, re-checks it when it is old.
@@ -84,19 +84,17 @@ class Neighbours {
   /// stranger displaces an entry that has been used.
   void heard(const IpAddress& address, const MacAddress& mac, Instant now,
              bool may_create) noexcept {
-    std::uint16_t slot = find(address);
-    if (slot == no_slot) {
-      if (!may_create) return;
-      slot = oldest([](const Entry& e) { return !e.was_used(); });
-      if (slot == no_slot) return;
-      replace(slot, address);
+    Entry* entry = find(address);
+    if (entry == nullptr) {
+      if (may_create) entry = oldest([](const Entry& e) { return !e.was_used(); });
+      if (entry == nullptr) return;
+      replace(*entry, address);
     }
-    Entry& entry = entries_[slot];
-    if (!entry.sendable() || entry.mac != mac) ++version_;
-    entry.mac = mac;
-    entry.state = State::usable;
-    entry.stale_at = later(now, options_.stale_after);
-    entry.due = never;
+    if (!entry->sendable() || entry->mac != mac) changed();
+    entry->mac = mac;
+    entry->state = State::usable;
+    entry->stale_at = later(now, options_.stale_after);
+    entry->due = never;
   }
 
   /// The next request due, if any; also turns neighbours that never answered into failures.
@@ -152,29 +150,31 @@ class Neighbours {
     [[nodiscard]] bool was_used() const noexcept { return last_used != Instant::min(); }
   };
 
-  [[nodiscard]] std::uint16_t find(const IpAddress& address) const noexcept {
-    for (std::size_t i = 0; i < entries_.size(); ++i)
-      if (entries_[i].holds(address)) return static_cast<std::uint16_t>(i);
-    return no_slot;
+  void changed() noexcept {
+    if (++version_ == 0) version_ = 1;
   }
 
-  /// A free slot, else the one unused for longest among those that `may_go`.
+  [[nodiscard]] Entry* find(const IpAddress& address) noexcept {
+    for (Entry& entry : entries_)
+      if (entry.holds(address)) return &entry;
+    return nullptr;
+  }
+
+  /// A free entry, else the one unused for longest among those that `may_go`.
   template <class MayGo>
-  [[nodiscard]] std::uint16_t oldest(MayGo may_go) const noexcept {
-    std::uint16_t best = no_slot;
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
-      const Entry& entry = entries_[i];
-      if (entry.state == State::free) return static_cast<std::uint16_t>(i);
-      if (may_go(entry) && (best == no_slot || entry.last_used < entries_[best].last_used))
-        best = static_cast<std::uint16_t>(i);
+  [[nodiscard]] Entry* oldest(MayGo may_go) noexcept {
+    Entry* best = nullptr;
+    for (Entry& entry : entries_) {
+      if (entry.state == State::free) return &entry;
+      if (may_go(entry) && (best == nullptr || entry.last_used < best->last_used)) best = &entry;
     }
     return best;
   }
 
-  void replace(std::uint16_t slot, const IpAddress& address) noexcept {
-    if (entries_[slot].state != State::free) ++version_;  // whoever used the slot must look again
-    entries_[slot] = Entry{};
-    entries_[slot].address = address;
+  void replace(Entry& entry, const IpAddress& address) noexcept {
+    if (entry.state != State::free) changed();  // whoever used the slot must look again
+    entry = Entry{};
+    entry.address = address;
   }
 
   void ask_all(Entry& entry, Instant now) noexcept {
@@ -192,7 +192,7 @@ class Neighbours {
   /// A due entry: asks once more, or gives up: old address -> ask everybody -> failure.
   [[nodiscard]] std::optional<Ask> advance(Entry& entry, Instant now) noexcept {
     if (entry.attempts >= options_.attempts_max) {
-      ++version_;
+      changed();
       if (entry.state == State::asking) {
         entry.state = State::failed;
         entry.stale_at = later(now, options_.hold_down);
