@@ -51,7 +51,7 @@ class Neighbours {
   /// Starts resolving what is unknown. `hint` is the slot found last time.
   [[nodiscard]] Found resolve(const IpAddress& address, Instant now,
                               std::uint16_t hint = no_slot) noexcept {
-    const bool hinted = hint < entries_.size() && entries_[hint].holds(address);
+    const bool hinted = hint != no_slot && hint < entries_.size() && entries_[hint].holds(address);
     Entry* entry = hinted ? &entries_[hint] : find(address);
     if (entry == nullptr) {
       entry = oldest([](const Entry&) { return true; });
