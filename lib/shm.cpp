@@ -30,6 +30,12 @@ OwnedFd::~OwnedFd() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+tl::expected<OwnedFd, std::string> OwnedFd::duplicate() const {
+  OwnedFd copy{::fcntl(fd_, F_DUPFD_CLOEXEC, 0)};
+  if (!copy) return system_error("cannot duplicate a descriptor");
+  return copy;
+}
+
 SharedMapping::~SharedMapping() {
   if (data_ != nullptr) ::munmap(data_, bytes_);
 }

@@ -26,6 +26,8 @@ class OwnedFd {
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
   void reset() noexcept { OwnedFd{std::move(*this)}; }
+  /// Another descriptor of the same file.
+  [[nodiscard]] tl::expected<OwnedFd, std::string> duplicate() const;
 
  private:
   int fd_ = -1;

@@ -1,0 +1,164 @@
+// L2: what application, operator and sidecar say through the control socket. A wire format.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <proa/ipc/layout.hpp>
+
+namespace proa {
+
+inline constexpr std::uint32_t control_magic = 0x50524f41;  // "PROA"
+inline constexpr std::uint16_t control_version = 1;
+inline constexpr std::size_t control_bytes_max = 4096;
+
+/// A dialogue: attach -> attached (with the descriptors of Send, Receive and the doorbell) or
+/// refused; the application maps, confirm -> serving or refused. listen, unlisten -> done.
+/// status -> text, in pieces. Anything else ends the connection, and the connection's end is the
+/// application's.
+enum class ControlType : std::uint16_t {
+  attach = 1,
+  attached = 2,
+  refused = 3,
+  confirm = 4,
+  serving = 5,
+  listen = 6,
+  unlisten = 7,
+  done = 8,
+  status = 9,
+  text = 10,
+};
+
+struct ControlHead {
+  std::uint32_t magic = control_magic;
+  std::uint16_t version = control_version;
+  std::uint16_t type = 0;
+  std::uint32_t bytes = 0;    // of the whole message, head included
+  std::uint32_t request = 0;  // chosen by the asker, repeated in the answer
+};
+
+template <std::size_t N>
+using ControlText = std::array<char, N>;
+
+template <std::size_t N>
+[[nodiscard]] ControlText<N> control_text(std::string_view text) noexcept {
+  ControlText<N> out{};
+  std::copy_n(text.data(), std::min(text.size(), N), out.data());
+  return out;
+}
+/// Up to the first zero byte, or all of it.
+template <std::size_t N>
+[[nodiscard]] std::string to_string(const ControlText<N>& text) {
+  return {text.data(),
+          static_cast<std::size_t>(std::find(text.begin(), text.end(), '\0') - text.begin())};
+}
+
+struct AttachMessage {
+  static constexpr ControlType type = ControlType::attach;
+  std::uint32_t layout_version = channel_layout_version;
+  std::uint32_t flows_max = 0;  // wishes; 0: as the sidecar likes
+  std::uint64_t send_bytes = 0;
+  std::uint64_t receive_bytes = 0;
+  ControlText<32> name{};  // for the operator
+};
+struct AttachedMessage {
+  static constexpr ControlType type = ControlType::attached;
+  ChannelGeometry geometry;
+  std::uint32_t channel = 0;
+  std::uint32_t reserved = 0;
+};
+struct RefusedMessage {
+  static constexpr ControlType type = ControlType::refused;
+  std::uint32_t reason = 0;  // Reason
+  ControlText<252> sentence{};
+};
+struct ConfirmMessage {
+  static constexpr ControlType type = ControlType::confirm;
+  std::uint32_t channel = 0;
+};
+struct ServingMessage {
+  static constexpr ControlType type = ControlType::serving;
+  std::uint32_t channel = 0;
+};
+struct ListenMessage {
+  static constexpr ControlType type = ControlType::listen;
+  std::uint32_t port = 0;
+};
+struct UnlistenMessage {
+  static constexpr ControlType type = ControlType::unlisten;
+  std::uint32_t port = 0;
+};
+struct DoneMessage {
+  static constexpr ControlType type = ControlType::done;
+  std::uint32_t reason = 0;  // Reason; none: it is so
+};
+struct StatusMessage {
+  static constexpr ControlType type = ControlType::status;
+  ControlText<64> query{};
+};
+struct TextMessage {
+  static constexpr ControlType type = ControlType::text;
+  std::uint32_t length = 0;
+  std::uint32_t last = 0;
+  ControlText<4000> text{};
+};
+
+template <class M>
+concept ControlContent = std::is_trivially_copyable_v<M> &&
+                             std::has_unique_object_representations_v<M> && sizeof(ControlHead) +
+                             sizeof(M) <=
+                         control_bytes_max&& requires {
+  M::type;
+};
+
+static_assert(sizeof(ControlHead) == 16 && ControlContent<AttachMessage> &&
+              ControlContent<AttachedMessage> && ControlContent<RefusedMessage> &&
+              ControlContent<ConfirmMessage> && ControlContent<ServingMessage> &&
+              ControlContent<ListenMessage> && ControlContent<UnlistenMessage> &&
+              ControlContent<DoneMessage> && ControlContent<StatusMessage> &&
+              ControlContent<TextMessage>);
+
+/// One received datagram.
+struct ControlDatagram {
+  std::array<std::byte, control_bytes_max> bytes{};
+  std::size_t size = 0;
+
+  /// False unless it is exactly one message of this version.
+  [[nodiscard]] bool well_formed() const noexcept {
+    if (size < sizeof(ControlHead)) return false;
+    const ControlHead h = head();
+    return h.magic == control_magic && h.version == control_version && h.bytes == size;
+  }
+  [[nodiscard]] ControlHead head() const noexcept {
+    ControlHead h;
+    std::memcpy(&h, bytes.data(), sizeof h);
+    return h;
+  }
+  /// False when the size is not that of an M.
+  template <ControlContent M>
+  [[nodiscard]] bool read(M& out) const noexcept {
+    if (size != sizeof(ControlHead) + sizeof(M) ||
+        head().type != static_cast<std::uint16_t>(M::type))
+      return false;
+    std::memcpy(&out, bytes.data() + sizeof(ControlHead), sizeof out);
+    return true;
+  }
+};
+
+template <ControlContent M>
+[[nodiscard]] ControlDatagram control_datagram(const M& message, std::uint32_t request) noexcept {
+  ControlDatagram d;
+  d.size = sizeof(ControlHead) + sizeof(M);
+  const ControlHead head{control_magic, control_version, static_cast<std::uint16_t>(M::type),
+                         static_cast<std::uint32_t>(d.size), request};
+  std::memcpy(d.bytes.data(), &head, sizeof head);
+  std::memcpy(d.bytes.data() + sizeof head, &message, sizeof message);
+  return d;
+}
+
+}  // namespace proa

@@ -1,0 +1,102 @@
+// Test support: a sidecar's control side with channels that nobody's engine serves but an echo.
+#pragma once
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <proa/ipc/control_client.hpp>
+#include <proa/ipc/control_server.hpp>
+
+#include "channel_pair.hpp"
+
+namespace proa::test {
+
+inline std::string socket_path(const char* what) {
+  return "/tmp/proa-test-" + std::string{what} + "-" + std::to_string(::getpid()) + ".sock";
+}
+
+/// Grants every attach the small geometry; knows who listens where.
+struct TestSidecar : ControlHandler {
+  struct Channel {
+    std::optional<ChannelSetup> setup;
+    std::unique_ptr<ChannelServer> server;
+  };
+
+  tl::expected<Offered, AttachRefusal> attach(std::uint32_t session, const ControlPeer& who,
+                                              const AttachRequest& request) override {
+    peer = who;
+    if (request.name == "unwanted")
+      return tl::unexpected<AttachRefusal>{{Reason::not_permitted, "not on this boat"}};
+    auto setup = ChannelSetup::make(small_geometry());
+    if (!setup) return tl::unexpected<AttachRefusal>{{Reason::out_of_memory, setup.error()}};
+    auto offer = setup->offer();
+    if (!offer) return tl::unexpected<AttachRefusal>{{Reason::out_of_memory, offer.error()}};
+    channels[session].setup = std::move(*setup);
+    return Offered{std::move(*offer), session};
+  }
+  tl::expected<void, AttachRefusal> confirm(std::uint32_t session) override {
+    auto server = channels.at(session).setup->serve();
+    if (!server) return tl::unexpected<AttachRefusal>{{Reason::out_of_memory, server.error()}};
+    channels[session].server = std::move(*server);
+    return {};
+  }
+  std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
+                               std::uint16_t port) override {
+    if (port == 99) {  // decided later
+      control->answer(session, request, Reason::not_permitted);
+      return std::nullopt;
+    }
+    return listeners.emplace(port, session).second ? Reason::none : Reason::port_in_use;
+  }
+  std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t,
+                                 std::uint16_t port) override {
+    const auto it = listeners.find(port);
+    if (it == listeners.end() || it->second != session) return Reason::invalid_argument;
+    listeners.erase(it);
+    return Reason::none;
+  }
+  std::string status(const ControlPeer&, std::string_view query) override {
+    return query == "long" ? std::string(100'000, 'x')
+                           : "channels: " + std::to_string(channels.size());
+  }
+  void gone(std::uint32_t session) override {
+    channels.erase(session);
+    std::erase_if(listeners, [session](const auto& l) { return l.second == session; });
+    ++gone_count;
+  }
+
+  ControlServer* control = nullptr;
+  ControlPeer peer;
+  std::map<std::uint32_t, Channel> channels;
+  std::map<std::uint16_t, std::uint32_t> listeners;
+  std::atomic<std::uint32_t> gone_count{0};
+};
+
+/// The control thread.
+struct ControlThread {
+  explicit ControlThread(ControlServerOptions options) {
+    server = must(ControlServer::open(options, sidecar));
+    sidecar.control = server.get();
+    thread = std::thread{[this] {
+      while (!stop.load()) server->serve(std::chrono::milliseconds{5});
+    }};
+  }
+  ~ControlThread() { join(); }
+  void join() {
+    stop.store(true);
+    if (thread.joinable()) thread.join();
+  }
+
+  TestSidecar sidecar;
+  std::unique_ptr<ControlServer> server;
+  std::atomic<bool> stop{false};
+  std::thread thread;
+};
+
+}  // namespace proa::test
