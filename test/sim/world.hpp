@@ -364,7 +364,7 @@ class World {
   }
   void reset_all() {
     for (auto& pair : pairs_) {
-      const std::uint32_t host = plan_.closer == 1 && pair.flow[1] ? 1 : 0;
+      const std::uint32_t host = plan_.closer == 1 && pair.app[1]->established() ? 1 : 0;
       if (pair.flow[host] && !pair.app[host]->ended())
         pair.flow[host]->reset(now_, Reason::reset_by_application);
       for (auto& app : pair.app) app->stop();
@@ -373,7 +373,7 @@ class World {
   /// Each end's reason is one that its mode allows.
   void judge_reasons(const Pair& pair) const {
     for (std::uint32_t host = 0; host < 2; ++host) {
-      if (!pair.flow[host]) continue;
+      if (!must_be_told(pair, host)) continue;
       const Reason reason = pair.app[host]->reason();
       if (!allowed(reason, host))
         fail("host " + std::to_string(host) + " was told '" + std::string(text(reason)) + "'");
@@ -419,8 +419,13 @@ class World {
   [[nodiscard]] bool all_ended() const {
     for (const auto& pair : pairs_)
       for (std::uint32_t host = 0; host < 2; ++host)
-        if (pair.flow[host] && !pair.app[host]->ended()) return false;
+        if (must_be_told(pair, host) && !pair.app[host]->ended()) return false;
     return true;
+  }
+  /// A server's application hears of the end of what it was told of; a half-open flow it never saw.
+  [[nodiscard]] static bool must_be_told(const Pair& pair, std::uint32_t host) {
+    if (!pair.flow[host]) return false;
+    return host == client || pair.app[host]->established() || !pair.flow[host]->finished();
   }
   [[nodiscard]] bool all_finished() const {
     for (const auto& pair : pairs_)

@@ -172,6 +172,8 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
     request_credit();
   } else if (eliciting) {
     receiver_.ack_at_once();
+    // It repeats because our answer was lost: the next repetition needs one too.
+    if (state_ == FlowState::lingering) start_lingering(arrival.now);
   }
   arm_timers(arrival.now);
   return why;
@@ -209,6 +211,10 @@ Drop Flow<Memory, Policy>::process_frames(const Arrival& arrival, FrameReader& r
   Frame frame;
   while (reader.next(frame)) {
     if (frame.type != FrameType::ecn) eliciting = true;
+    const bool delivers = frame.type == FrameType::whole || frame.type == FrameType::part ||
+                          frame.type == FrameType::fin;
+    // Nothing is delivered any more: an acknowledgement would tell the peer's application "sent".
+    if (state_ == FlowState::resetting && delivers) return Drop::flow_ended;
     if (!is_established(state_)) continue;  // ended: only acknowledged
     if (const Drop why = process_frame(arrival, frame); why != Drop::none) return why;
   }
