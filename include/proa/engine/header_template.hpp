@@ -21,7 +21,7 @@ inline constexpr std::size_t frame_header_bytes =
 static_assert(frame_header_bytes == 42);
 
 /// How the UDP checksum of an outgoing packet is made.
-enum class UdpChecksum : std::uint8_t {
+enum class UdpChecksumBy : std::uint8_t {
   zero,      // none: over IPv4, when Crc32c protects the payload (RFC 768)
   offload,   // the NIC completes it: the field holds the pseudo header's sum
   software,  // computed here, over the whole payload
@@ -77,7 +77,7 @@ class HeaderTemplate {
 
   /// Fills the headers before a payload already in place. `frame` is the whole frame, at most
   /// 65,535 bytes of IP packet. Returns what the NIC must be asked for.
-  PacketFlag finish(std::span<std::byte> frame, UdpChecksum how) const noexcept {
+  PacketFlag finish(std::span<std::byte> frame, UdpChecksumBy how) const noexcept {
     std::byte* const to = frame.data();
     std::memcpy(to, bytes_.data(), frame_header_bytes);
     const auto ip_length = static_cast<std::uint16_t>(frame.size() - ethernet_header_bytes);
@@ -85,9 +85,9 @@ class HeaderTemplate {
     store_be(to + 16, ip_length);
     store_be(to + 24, static_cast<std::uint16_t>(~fold(std::uint32_t{ip_sum_} + ip_length)));
     store_be(to + udp_at + 4, udp_length);
-    if (how == UdpChecksum::zero) return PacketFlag::none;
+    if (how == UdpChecksumBy::zero) return PacketFlag::none;
     const std::uint16_t pseudo = fold(std::uint32_t{pseudo_sum_} + udp_length);
-    if (how == UdpChecksum::offload) {
+    if (how == UdpChecksumBy::offload) {
       store_be(to + udp_at + 6, pseudo);
       return PacketFlag::tx_udp_checksum;
     }

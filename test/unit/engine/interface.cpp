@@ -89,7 +89,7 @@ TEST_CASE("two interfaces resolve each other and pass a datagram", "[engine][int
   // b learned a from the request (RFC 826).
   CHECK(b.reach(ip_a, now) == Reach::ready);
 
-  for (const UdpChecksum how : {UdpChecksum::zero, UdpChecksum::software}) {
+  for (const UdpChecksumBy how : {UdpChecksumBy::zero, UdpChecksumBy::software}) {
     std::vector<std::byte> frame(frame_header_bytes + 5, std::byte{7});
     CHECK(headers.finish(frame, how) == PacketFlag::none);
     const Classified got = b.classify(packet_over(frame), now);
@@ -99,7 +99,7 @@ TEST_CASE("two interfaces resolve each other and pass a datagram", "[engine][int
     CHECK(got.datagram.ports == ports);
     CHECK(got.datagram.source_mac == mac_a);
     CHECK(got.datagram.payload.size() == 5);
-    CHECK(got.datagram.udp_checksum_verified == (how == UdpChecksum::software));
+    CHECK(got.datagram.udp_checksum_verified == (how == UdpChecksumBy::software));
   }
 }
 
@@ -333,7 +333,7 @@ TEST_CASE("a gratuitous announcement changes the MAC address flows send to",
   CHECK(see(a, linux_frames::arp_reply(), now) == consumed);
   CHECK(a.refresh(headers, now) == Reach::ready);
   std::vector<std::byte> frame(42);
-  headers.finish(frame, UdpChecksum::zero);
+  headers.finish(frame, UdpChecksumBy::zero);
   CHECK(load_mac(std::span{frame}.first<6>()) == mac_b);
 
   auto moved = linux_frames::arp_reply();  // as an announcement from a new station
@@ -344,7 +344,7 @@ TEST_CASE("a gratuitous announcement changes the MAC address flows send to",
   store_be(moved.data() + 38, ip_b.to_v4());
   CHECK(see(a, moved, now) == consumed);
   CHECK(a.refresh(headers, now) == Reach::ready);
-  headers.finish(frame, UdpChecksum::zero);
+  headers.finish(frame, UdpChecksumBy::zero);
   CHECK(load_mac(std::span{frame}.first<6>()) == mac_c);
 }
 
@@ -403,7 +403,7 @@ TEST_CASE("headers are right for every length and checksum plan", "[engine][inte
     for (std::size_t length = 0; length <= a.payload_bytes_max(); length += 1 + length / 7) {
       linux_frames::Exact frame{std::vector<std::byte>(42 + length)};
       for (std::byte& b : frame.span()) b = static_cast<std::byte>(prng.next());
-      const auto check = [&](UdpChecksum how, PacketFlag expected) {
+      const auto check = [&](UdpChecksumBy how, PacketFlag expected) {
         REQUIRE(headers.finish(frame.span(), how) == expected);
         const auto ip = parse_ipv4(frame.span().subspan(14));
         REQUIRE(ip);
@@ -417,12 +417,12 @@ TEST_CASE("headers are right for every length and checksum plan", "[engine][inte
         REQUIRE(udp->destination_port == ports.destination);
         return *udp;
       };
-      CHECK(check(UdpChecksum::zero, PacketFlag::none).checksum == 0);
-      const auto software = check(UdpChecksum::software, PacketFlag::none);
+      CHECK(check(UdpChecksumBy::zero, PacketFlag::none).checksum == 0);
+      const auto software = check(UdpChecksumBy::software, PacketFlag::none);
       CHECK(software.checksum != 0);
       CHECK(udp_checksum_ok(local, ip_b, software));
       // What a NIC does with the offloaded one: sums the UDP packet as it stands.
-      check(UdpChecksum::offload, PacketFlag::tx_udp_checksum);
+      check(UdpChecksumBy::offload, PacketFlag::tx_udp_checksum);
       const auto completed = udp_checksum_on_wire(internet_checksum(frame.span().subspan(34)));
       store_be(frame.span().data() + 40, completed);
       CHECK(udp_checksum_ok(local, ip_b, *parse_udp(frame.span().subspan(34))));
@@ -439,7 +439,7 @@ TEST_CASE("our frame for Linux's datagram is Linux's frame", "[engine][interface
   std::fill(frame.begin(), frame.begin() + 42, std::byte{0xee});
   store_be<std::uint16_t>(expected.data() + 18, 0);  // identification: ours is 0
   mend(expected);
-  headers.finish(frame, UdpChecksum::software);
+  headers.finish(frame, UdpChecksumBy::software);
   CHECK(frame == expected);
 }
 
@@ -449,7 +449,7 @@ TEST_CASE("an answer to a stranger goes back the way it came", "[engine][interfa
   const auto got = b.classify(packet_over(bytes), Instant{1s});
   REQUIRE(got.kind == Arrived::datagram);
   std::vector<std::byte> answer(42 + 3);
-  b.reply_headers(got.datagram).finish(answer, UdpChecksum::software);
+  b.reply_headers(got.datagram).finish(answer, UdpChecksumBy::software);
   Interface a = make(options_of(mac_a, ip_a));
   const auto back = a.classify(packet_over(answer), Instant{1s});
   REQUIRE(back.kind == Arrived::datagram);
@@ -464,7 +464,7 @@ TEST_CASE("copies of headers send over other ports", "[engine][interface]") {
   probe.set_ports({51'111, 61'111});
   CHECK(headers.ports() == ports);
   std::vector<std::byte> frame(42 + 8);
-  probe.finish(frame, UdpChecksum::software);
+  probe.finish(frame, UdpChecksumBy::software);
   const auto ip = parse_ipv4(ByteView{frame}.subspan(14));
   CHECK(udp_checksum_ok(ip_a, ip_b, *parse_udp(ip->payload)));
   CHECK(parse_udp(ip->payload)->source_port == 51'111);

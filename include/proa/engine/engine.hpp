@@ -1,0 +1,308 @@
+// L3: one thread's worth of stack: a NIC queue pair, its flows, its timers.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <proa/base/check.hpp>
+#include <proa/base/prng.hpp>
+#include <proa/engine/answers.hpp>
+#include <proa/engine/app_side.hpp>
+#include <proa/engine/counters.hpp>
+#include <proa/engine/flow_slot.hpp>
+#include <proa/engine/flow_table.hpp>
+#include <proa/engine/interface.hpp>
+#include <proa/engine/lazy_array.hpp>
+#include <proa/engine/options.hpp>
+#include <proa/engine/policy.hpp>
+#include <proa/engine/timing_wheel.hpp>
+#include <proa/engine/tx_queue.hpp>
+#include <proa/mem/scratch_pool.hpp>
+#include <proa/nic/nic.hpp>
+
+namespace proa {
+
+/// The stack behind one queue pair. Belongs to one thread; nothing hot is shared with other
+/// engines. It reads no clock: turn() is given one. The NIC and the application's side outlive it.
+/// Construction allocates everything (std::bad_alloc); afterwards nothing allocates or throws.
+template <Nic NicT, class AppSide, class Policy = DefaultPolicy>
+class Engine {
+ public:
+  using Memory = typename AppSide::Memory;
+  using FlowT = typename detail::FlowOf<Policy, Memory>::type;
+  using FlowDetails = decltype(std::declval<const FlowT&>().info());
+
+  Engine(NicT& nic, AppSide& app_side, const EngineOptions& options, Instant now);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine() { give_back_loopback(); }
+
+  // --- the turn; defined in turn.hpp ---
+
+  /// Requests, transmit, rx bursts, timers, events. `clock()` returns the current Instant.
+  template <class Clock>
+  TurnReport turn(Clock&& clock) noexcept;
+
+  /// Transmits what waits, without receiving.
+  template <class Clock>
+  void flush(Clock&& clock) noexcept {
+    now_ = clock();
+    transmit();
+  }
+
+  // --- requests of the application's side, before or during pull() ---
+
+  /// Opens a flow; `connected` or `closed` follows. `deadline` bounds the handshake.
+  [[nodiscard]] Expected<FlowKey> connect(Instant now, AppCookie cookie, const Endpoint& peer,
+                                          Instant deadline) noexcept;
+  /// Queues a message; on error the block stays the caller's. `notify`: a `sent` event is wanted.
+  [[nodiscard]] Expected<MessageNumber> submit(Instant now, FlowKey key, const MessageBlock& block,
+                                               bool notify) noexcept {
+    const auto slot = open_slot(key);
+    if (!slot) return failed(Reason::no_such_flow);
+    const auto number = flows_[*slot].flow.submit(now, block, notify);
+    if (number && !flows_[*slot].send.linked) settle(*slot);
+    return number;
+  }
+  /// Sends what is queued, then ends the flow; `closed` follows at the latest at `deadline`.
+  [[nodiscard]] Expected<void> close(Instant now, FlowKey key, Instant deadline) noexcept {
+    const auto slot = open_slot(key);
+    if (!slot) return failed(Reason::no_such_flow);
+    const auto done = flows_[*slot].flow.close(now, deadline);
+    flows_[*slot].closing = true;
+    settle(*slot);
+    return done;
+  }
+  /// Ends the flow at once, telling the peer; `closed` follows.
+  [[nodiscard]] Expected<void> reset(Instant now, FlowKey key, Reason why) noexcept {
+    const auto slot = open_slot(key);
+    if (!slot) return failed(Reason::no_such_flow);
+    flows_[*slot].flow.reset(now, why);
+    settle(*slot);
+    return {};
+  }
+  [[nodiscard]] Expected<void> listen(std::uint32_t app, std::uint16_t port) noexcept {
+    if (port == 0 || app >= apps_.size()) return failed(Reason::invalid_argument);
+    if (listeners_[port] != 0) return failed(Reason::port_in_use);
+    listeners_[port] = app + 1;
+    return {};
+  }
+  /// Flows accepted before stay open. False: `app` does not listen there.
+  bool unlisten(std::uint32_t app, std::uint16_t port) noexcept {
+    if (listeners_[port] != app + 1) return false;
+    listeners_[port] = 0;
+    return true;
+  }
+  /// The application is gone: its open flows are reset, closing ones finish by their own deadline,
+  /// nothing more is delivered to it. Its memory must live until flow_count(app) is 0.
+  void abandon(Instant now, std::uint32_t app, Reason why) noexcept;
+
+  // --- what can be seen ---
+
+  [[nodiscard]] std::optional<FlowDetails> info(FlowKey key) const noexcept {
+    const auto slot = flows_.find(key);
+    if (!slot) return std::nullopt;
+    return flows_[*slot].flow.info();
+  }
+  [[nodiscard]] EngineCounters counters() const noexcept;
+  [[nodiscard]] const Interface& interface() const noexcept { return interface_; }
+  /// The NIC's driver may tell the interface things (link, ICMP); for tests and the control thread.
+  [[nodiscard]] Interface& interface() noexcept { return interface_; }
+  [[nodiscard]] std::uint32_t flow_count() const noexcept { return flows_.size(); }
+  [[nodiscard]] std::uint32_t flow_count(std::uint32_t app) const noexcept {
+    return apps_[app].flow_count;
+  }
+  /// visit(FlowKey, AppCookie, const FlowT&) for every flow, ended ones included.
+  template <class Visit>
+  void for_each_flow(Visit&& visit) noexcept {
+    flows_.for_each([&](std::uint32_t slot) {
+      visit(flows_.key(slot), flows_[slot].cookie, flows_[slot].flow);
+    });
+  }
+  /// The latest clock reading.
+  [[nodiscard]] Instant now() const noexcept { return now_; }
+  /// Whether another turn has something to do besides receiving.
+  [[nodiscard]] bool needs_turn() const noexcept {
+    return must_transmit() || loopback_count_ != 0 || catching_up_;
+  }
+  /// When to take a turn at the latest if nothing arrives; at once when needs_turn().
+  [[nodiscard]] Instant next_timeout() const noexcept {
+    if (needs_turn()) return now_;
+    return std::min(wheel_.next_expiry(), interface_.next_timeout());
+  }
+  /// O(flows): null, or the invariant that is broken.
+  [[nodiscard]] const char* broken_invariant() noexcept;
+
+ private:
+  using Slot = detail::FlowSlot<FlowT>;
+  using Integrity = typename Policy::Integrity;
+  static constexpr std::size_t rx_burst_packets = 32;
+  static constexpr std::size_t loopback_packets = 64;
+  static constexpr std::uint32_t events_per_visit = 32;
+
+  // turn.hpp, in the order of a turn
+  [[nodiscard]] bool must_transmit() const noexcept {
+    return !active_.empty() || tx_.waiting() != 0 || interface_.next_timeout() <= now_ ||
+           (interface_.version() != neighbours_seen_ && !waiting_for_neighbour_.empty());
+  }
+  void transmit() noexcept;
+  void transmit_control() noexcept;
+  bool serve(std::uint32_t slot) noexcept;
+  [[nodiscard]] Packet* next_packet(bool loopback) noexcept;
+  std::size_t write_packet(Slot& host, Packet& packet) noexcept;
+  void finish_frame(const HeaderTemplate& header, Packet& packet, std::size_t bytes) noexcept;
+  void commit_packet(bool loopback) noexcept;
+  void wait_for_neighbour(std::uint32_t slot, Reach reach) noexcept;
+  void wake_waiting_for_neighbours() noexcept;
+
+  template <class Clock>
+  bool receive(Clock&& clock) noexcept;
+  void receive_loopback() noexcept;
+  template <class Handle>
+  void handle_burst(std::size_t count, Handle&& handle) noexcept;
+  Drop receive_frame(const Packet& packet, Arrival arrival) noexcept;
+  Drop receive_datagram(const UdpArrival& from, const Arrival& arrival) noexcept;
+  Drop receive_syn(const UdpArrival& from, const Arrival& arrival) noexcept;
+  Drop open_server_flow(const UdpArrival& from, const Arrival& arrival, const PacketHeader& header,
+                        const SynBody& syn) noexcept;
+  Drop refuse(const UdpArrival& from, const PacketHeader& syn, Reason why, Drop drop) noexcept;
+  Drop no_such_flow(const UdpArrival& from) noexcept;
+  template <class Write>
+  bool answer(const UdpArrival& to, Write&& write) noexcept;
+
+  void expire_timers() noexcept;
+  void serve_memory() noexcept;
+  void deliver_events() noexcept;
+  bool deliver_events_of(std::uint32_t app) noexcept;
+  void deliver(std::uint32_t slot, const FlowEvent& event) noexcept;
+  bool accept(std::uint32_t slot) noexcept;
+  void discard_events(std::uint32_t slot) noexcept;
+
+  // Notes what a flow wants after something happened to it. May destroy it.
+  void settle(std::uint32_t slot) noexcept {
+    Slot& host = flows_[slot];
+    if (host.flow.has_event()) {
+      if (host.orphaned)
+        discard_events(slot);
+      else
+        want_events(slot);
+    }
+    if (host.flow.finished() && !host.events.linked) return destroy(slot);
+    if (host.send_list == detail::SendList::none && host.flow.wants_transmit(now_)) activate(slot);
+    if (host.flow.wants_memory()) [[unlikely]]
+      want_memory(slot);
+    wheel_.arm_no_later_than(slot, host.flow.next_timeout());
+  }
+  void touch(std::uint32_t slot) noexcept {
+    if (flows_[slot].touched) return;
+    flows_[slot].touched = true;
+    touched_[touched_count_++] = slot;
+  }
+  void settle_touched() noexcept {
+    for (std::size_t i = 0; i < touched_count_; ++i) {
+      flows_[touched_[i]].touched = false;
+      settle(touched_[i]);
+    }
+    touched_count_ = 0;
+  }
+  void activate(std::uint32_t slot) noexcept {
+    flows_[slot].send_list = detail::SendList::active;
+    active_.push_back(slot, send_links());
+  }
+  void leave_send_list(std::uint32_t slot) noexcept {
+    Slot& host = flows_[slot];
+    if (host.send_list == detail::SendList::active) active_.erase(slot, send_links());
+    if (host.send_list == detail::SendList::waiting_for_neighbour)
+      waiting_for_neighbour_.erase(slot, send_links());
+    host.send_list = detail::SendList::none;
+  }
+  void want_events(std::uint32_t slot) noexcept {
+    const std::uint32_t app = flows_[slot].cookie.app;
+    apps_[app].events.push_back(slot, event_links());
+    apps_with_events_[app / 64] |= std::uint64_t{1} << (app % 64);
+  }
+  void want_memory(std::uint32_t slot) noexcept {
+    const std::uint32_t app = flows_[slot].cookie.app;
+    apps_[app].memory.push_back(slot, memory_links());
+    apps_with_memory_[app / 64] |= std::uint64_t{1} << (app % 64);
+  }
+  void destroy(std::uint32_t slot) noexcept;
+  std::uint32_t make_flow(AppCookie cookie, const HeaderTemplate& header, Role role,
+                          const FlowIdentity& who, Instant now, Instant deadline) noexcept;
+
+  [[nodiscard]] std::optional<std::uint32_t> open_slot(FlowKey key) const noexcept {
+    const auto slot = flows_.find(key);
+    if (!slot || flows_[*slot].ended) return std::nullopt;
+    return slot;
+  }
+  // A random pair of UDP ports: the path is as good as any other until the peer says otherwise.
+  [[nodiscard]] HeaderTemplate headers_between(const IpAddress& local,
+                                               const IpAddress& peer) noexcept {
+    return interface_.make_headers(
+        {local, peer, {random_udp_port(), random_udp_port()}, Ecn::not_capable});
+  }
+  [[nodiscard]] std::uint16_t random_udp_port() noexcept {
+    const InterfaceOptions& range = options_.interface.options;
+    const std::uint32_t size = 1U + range.udp_port_last - range.udp_port_first;
+    return static_cast<std::uint16_t>(range.udp_port_first + random_.below(size));
+  }
+  void give_back_loopback() noexcept {
+    nic_->release(std::span{loopback_}.first(loopback_count_));
+    loopback_count_ = 0;
+  }
+
+  auto send_links() noexcept {
+    return [this](std::uint32_t slot) -> SlotLink& { return flows_[slot].send; };
+  }
+  auto event_links() noexcept {
+    return [this](std::uint32_t slot) -> SlotLink& { return flows_[slot].events; };
+  }
+  auto memory_links() noexcept {
+    return [this](std::uint32_t slot) -> SlotLink& { return flows_[slot].memory; };
+  }
+  auto app_links() noexcept {
+    return [this](std::uint32_t slot) -> SlotLink& { return flows_[slot].app; };
+  }
+
+  NicT* nic_;
+  AppSide* app_side_;
+  EngineOptions options_;
+  Interface interface_;
+  ScratchPool scratch_;
+  TxQueue<NicT> tx_;
+  FlowTable<Slot> flows_;
+  TimingWheel wheel_;
+  Prng random_;
+  Instant now_;
+  Instant drained_at_;             // when a receive burst last returned short
+  Instant last_turn_at_;           // the clock reading of the last turn
+  bool catching_up_ = false;       // a long gap: no timer until a burst returns short
+  std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it
+  std::uint32_t half_open_ = 0;
+  std::uint32_t send_budget_ = 0;  // packets this turn may still send
+  UdpChecksumBy udp_checksum_ = UdpChecksumBy::zero;
+  std::uint16_t next_client_port_;
+  SlotList active_;                 // flows that want to transmit, in the order of their turns
+  SlotList waiting_for_neighbour_;  // they want to, but their next hop is being resolved
+  std::vector<detail::AppState> apps_;
+  std::vector<std::uint64_t> apps_with_events_, apps_with_memory_;  // one bit per application
+  detail::LazyArray<std::uint32_t> listeners_;                      // by port: application + 1
+  RateLimit answers_;
+  std::array<Packet, rx_burst_packets> rx_;
+  std::array<Packet, loopback_packets> loopback_;  // frames to ourselves, not yet received
+  std::size_t loopback_count_ = 0;
+  std::array<std::uint32_t, rx_burst_packets + loopback_packets> touched_{};
+  std::size_t touched_count_ = 0;
+  TurnReport report_;
+  EngineCounters counters_;
+};
+
+}  // namespace proa
+
+#include <proa/engine/engine_inline.hpp>
+#include <proa/engine/receive.hpp>
+#include <proa/engine/turn.hpp>

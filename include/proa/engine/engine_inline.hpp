@@ -1,0 +1,151 @@
+// L3: the engine's construction, requests and bookkeeping; included by engine.hpp only.
+#pragma once
+#include <proa/engine/engine.hpp>
+
+namespace proa {
+
+template <Nic NicT, class AppSide, class Policy>
+Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const EngineOptions& options,
+                                      Instant now)
+    : nic_(&nic),
+      app_side_(&app_side),
+      options_(options),
+      interface_(options.interface),
+      scratch_(options.scratch_bytes),
+      tx_(nic),
+      flows_(std::min(options.flows_max, flows_max), options.index & (engines_max - 1),
+             options.seed),
+      wheel_(flows_.capacity(), now),
+      random_(options.seed ^ 0x656e'6769'6e65U),
+      now_(now),
+      drained_at_(now),
+      last_turn_at_(now),
+      neighbours_seen_(interface_.version()),
+      next_client_port_(static_cast<std::uint16_t>(random_.next32() | 1U)),
+      apps_(std::max(options.apps_max, 1U)),
+      apps_with_events_((apps_.size() + 63) / 64),
+      apps_with_memory_((apps_.size() + 63) / 64),
+      listeners_(65'536),
+      answers_(options.answers_per_second, options.answers_burst) {
+  static_assert(AppSideOf<AppSide, Engine>);
+  const NicCapabilities nic_offers = nic.capabilities();
+  const std::uint32_t payload_max =
+      nic_offers.frame_bytes_max - static_cast<std::uint32_t>(frame_header_bytes);
+  options_.flow.packet_bytes_max =
+      std::min({options_.flow.packet_bytes_max, payload_max, interface_.payload_bytes_max()});
+  if (nic_offers.tx_udp_checksum)
+    udp_checksum_ = UdpChecksumBy::offload;
+  else if (Integrity::needs_udp_checksum)
+    udp_checksum_ = UdpChecksumBy::software;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Expected<FlowKey> Engine<NicT, AppSide, Policy>::connect(Instant now, AppCookie cookie,
+                                                         const Endpoint& peer,
+                                                         Instant deadline) noexcept {
+  if (peer.port == 0 || cookie.app >= apps_.size()) return failed(Reason::invalid_argument);
+  if (flows_.full()) return failed(Reason::too_many_flows);
+  const auto local = interface_.source_for(peer.address);
+  if (!local) return failed(Reason::no_route);
+  next_client_port_ =
+      static_cast<std::uint16_t>(next_client_port_ == 0xffff ? 1 : next_client_port_ + 1);
+  FlowIdentity who;
+  who.local = {*local, next_client_port_};
+  who.peer = peer;
+  who.local_id = flows_.fresh_id();
+  const HeaderTemplate header = headers_between(*local, peer.address);
+  const std::uint32_t slot = make_flow(cookie, header, Role::client, who, now, deadline);
+  flows_[slot].named = true;
+  ++counters_.flows_connecting;
+  settle(slot);
+  return flows_.key(slot);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+std::uint32_t Engine<NicT, AppSide, Policy>::make_flow(AppCookie cookie,
+                                                       const HeaderTemplate& header, Role role,
+                                                       const FlowIdentity& who, Instant now,
+                                                       Instant deadline) noexcept {
+  const std::uint32_t slot =
+      flows_.emplace(who.local_id, cookie, header, role, who, options_.flow,
+                     app_side_->memory(cookie.app), scratch_, random_.next(), now, deadline);
+  flows_[slot].loopback = options_.interface.owns(who.peer.address);
+  detail::AppState& app = apps_[cookie.app];
+  app.flows.push_back(slot, app_links());
+  ++app.flow_count;
+  return slot;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::destroy(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  detail::AppState& app = apps_[host.cookie.app];
+  leave_send_list(slot);
+  app.events.erase(slot, event_links());
+  app.memory.erase(slot, memory_links());
+  app.flows.erase(slot, app_links());
+  --app.flow_count;
+  wheel_.cancel(slot);
+  if (!host.named) --half_open_;
+  ++counters_.flows_ended;
+  flows_.erase(slot);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::abandon(Instant now, std::uint32_t app, Reason why) noexcept {
+  if (app >= apps_.size()) return;
+  for (std::uint32_t port = 0; port < listeners_.size(); ++port)
+    if (listeners_[port] == app + 1) listeners_[port] = 0;
+  SlotList& flows = apps_[app].flows;
+  for (std::uint32_t slot = flows.front(); slot != SlotList::none;) {
+    const std::uint32_t next = SlotList::next(slot, app_links());
+    Slot& host = flows_[slot];
+    host.orphaned = true;
+    apps_[app].events.erase(slot, event_links());
+    if (!host.closing && !host.ended) host.flow.reset(now, why);
+    settle(slot);  // may destroy it
+    slot = next;
+  }
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::discard_events(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  while (const auto event = host.flow.poll_event())
+    if (event->kind == FlowEventKind::message)
+      app_side_->memory(host.cookie.app).release(event->message);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+EngineCounters Engine<NicT, AppSide, Policy>::counters() const noexcept {
+  EngineCounters out = counters_;
+  out.tx_ring_full = tx_.ring_full();
+  out.tx_pool_empty = tx_.pool_empty();
+  out.flows_now = flows_.size();
+  out.nic = nic_->counters();
+  return out;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+const char* Engine<NicT, AppSide, Policy>::broken_invariant() noexcept {
+  if (const char* why = wheel_.broken_invariant()) return why;
+  const char* broken = nullptr;
+  std::uint32_t counted = 0;
+  flows_.for_each([&](std::uint32_t slot) {
+    Slot& host = flows_[slot];
+    ++counted;
+    if (const char* why = host.flow.broken_invariant()) broken = why;
+    if (host.send.linked != (host.send_list != detail::SendList::none))
+      broken = "a flow's send list is not the one it says";
+    if (host.flow.has_event() && !host.events.linked && !host.orphaned && !host.touched)
+      broken = "a flow has events nobody will deliver";
+    if (host.flow.wants_transmit(now_) && !host.send.linked && !host.touched)
+      broken = "a flow wants to transmit and nobody will ask it";
+    const Instant next = host.flow.next_timeout();
+    if (next != never && !wheel_.armed(slot)) broken = "a flow has a timer nobody will fire";
+  });
+  if (counted != flows_.size()) return "the flow table miscounts";
+  return broken;
+}
+
+}  // namespace proa

@@ -1,0 +1,29 @@
+// L3: what can be set per engine, each with its unit and where the number comes from.
+#pragma once
+#include <cstdint>
+
+#include <proa/base/time.hpp>
+#include <proa/engine/interface_options.hpp>
+#include <proa/transport/options.hpp>
+
+namespace proa {
+
+struct EngineOptions {
+  std::uint32_t index = 0;           // the low 6 bits of this engine's flow ids
+  std::uint32_t flows_max = 65'536;  // address space, not memory: slots are touched when used
+  std::uint32_t apps_max = 1;        // applications served: 1 in process, channels in the sidecar
+  std::uint64_t seed = 0;            // flow ids, ports, packet numbers, jitter
+  std::uint64_t scratch_bytes = std::uint64_t{1} << 30U;  // address space for queues of flows
+  std::uint32_t rx_packets_per_turn = 128;  // half the smallest ring: it never runs over meanwhile
+  std::uint32_t tx_packets_per_turn = 64;   // about 100 us of a 10 Gbit/s link at 1500 B
+  std::uint32_t timers_per_turn = 256;
+  std::uint32_t quantum_bytes = 12'000;  // per flow and round: eight packets of 1500 B
+  Duration late_poll = std::chrono::microseconds{100};  // a longer gap: receive before timers
+  std::uint32_t answers_per_second = 10'000;  // refusals and "unknown flow", all peers together
+  std::uint32_t answers_burst = 64;
+  std::uint32_t half_open_max = 4096;  // accepted flows whose first packet has not come yet
+  FlowOptions flow;
+  InterfacePlan interface;
+};
+
+}  // namespace proa

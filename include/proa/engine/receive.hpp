@@ -1,0 +1,179 @@
+// L3: a received frame's way through the engine to its flow; included by engine.hpp only.
+#pragma once
+#include <utility>
+
+#include <proa/engine/engine.hpp>
+
+namespace proa {
+
+/// Returns whether a burst came back short: everything that had arrived is handled.
+template <Nic NicT, class AppSide, class Policy>
+template <class Clock>
+bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
+  if (loopback_count_ != 0) receive_loopback();
+  while (true) {
+    const std::size_t count = nic_->rx_burst(now_, std::span{rx_});
+    now_ = clock();
+    if (count != 0) {
+      const Arrival arrival{now_, now_ - drained_at_, false};
+      handle_burst(count, [&](const Packet& packet) { return receive_frame(packet, arrival); });
+    }
+    if (count < rx_.size()) {
+      drained_at_ = now_;
+      return true;
+    }
+    if (report_.received >= options_.rx_packets_per_turn) return false;
+  }
+}
+
+/// Handles rx_[0, count), settles the flows concerned once each and gives the packets back.
+template <Nic NicT, class AppSide, class Policy>
+template <class Handle>
+void Engine<NicT, AppSide, Policy>::handle_burst(std::size_t count, Handle&& handle) noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    counters_.rx_bytes += rx_[i].length();
+    const Drop drop = handle(std::as_const(rx_[i]));
+    if (drop != Drop::none) [[unlikely]]
+      counters_.drops.add(drop);
+  }
+  counters_.rx_packets += count;
+  report_.received += static_cast<std::uint32_t>(count);
+  settle_touched();
+  nic_->release(std::span{rx_}.first(count));
+}
+
+/// Frames between two applications of this engine never reach the NIC.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::receive_loopback() noexcept {
+  const std::size_t count = std::min(loopback_count_, rx_.size());
+  std::move(loopback_.begin(), loopback_.begin() + static_cast<std::ptrdiff_t>(count), rx_.begin());
+  std::move(loopback_.begin() + static_cast<std::ptrdiff_t>(count),
+            loopback_.begin() + static_cast<std::ptrdiff_t>(loopback_count_), loopback_.begin());
+  loopback_count_ -= count;
+  const Arrival arrival{now_, Duration{}, false};
+  handle_burst(count, [&](const Packet& packet) {
+    const ByteView frame = packet.bytes();
+    UdpArrival from;
+    from.source = IpAddress::v4(load_be<std::uint32_t>(frame.data() + 26));
+    from.destination = IpAddress::v4(load_be<std::uint32_t>(frame.data() + 30));
+    from.udp_checksum_verified = true;  // it never left memory
+    from.payload = frame.subspan(frame_header_bytes);
+    return receive_datagram(from, arrival);
+  });
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::receive_frame(const Packet& packet, Arrival arrival) noexcept {
+  const Classified what = interface_.classify(packet, now_);
+  if (what.kind != Arrived::datagram) [[unlikely]]
+    return what.kind == Arrived::refused ? what.drop : Drop::none;
+  if constexpr (Integrity::needs_udp_checksum)
+    if (!what.datagram.udp_checksum_verified) return Drop::bad_checksum;
+  arrival.congestion_experienced = what.datagram.congestion_experienced;
+  return receive_datagram(what.datagram, arrival);
+}
+
+/// Looks only at what leads to the flow; the flow itself verifies and parses the packet.
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from,
+                                                     const Arrival& arrival) noexcept {
+  const ByteView datagram = from.payload;
+  if (datagram.size() < PacketHeader::size) return Drop::truncated;
+  const auto version_type = std::to_integer<std::uint8_t>(datagram[0]);
+  if (version_type >> 4U != wire_version) return Drop::bad_version;
+  if ((version_type & 0xfU) == static_cast<std::uint8_t>(PacketType::syn)) [[unlikely]]
+    return receive_syn(from, arrival);
+  const auto slot = flows_.find_id(load_be<std::uint32_t>(datagram.data() + 4));
+  if (!slot) [[unlikely]]
+    return no_such_flow(from);
+  Slot& host = flows_[*slot];
+  if (host.header.peer() != from.source) return Drop::unknown_flow;  // somebody guesses ids
+  const Drop drop = host.flow.handle_datagram(arrival, datagram);
+  touch(*slot);
+  return drop;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::receive_syn(const UdpArrival& from,
+                                                const Arrival& arrival) noexcept {
+  // The padding is what keeps an answer from amplifying.
+  if (from.payload.size() < syn_bytes) return Drop::bad_length;
+  VerifiedPacket packet;
+  if (const Drop drop = verify_packet<Integrity>(from.payload, packet); drop != Drop::none)
+    return drop;
+  SynBody syn;
+  if (const Drop drop = SynBody::parse(packet.body, syn); drop != Drop::none) return drop;
+  const std::uint32_t peer_id = packet.header.source_flow;
+  const auto duplicate = flows_.find_peer(from.source, peer_id, [&](const Slot& host) {
+    const FlowIdentity& who = host.flow.identity();
+    return who.peer_id == peer_id && who.peer_incarnation == syn.incarnation &&
+           who.peer.address == from.source;
+  });
+  if (!duplicate) return open_server_flow(from, arrival, packet.header, syn);
+  flows_[*duplicate].flow.accept_syn(packet.header, syn, arrival);
+  touch(*duplicate);
+  return Drop::duplicate_packet;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::open_server_flow(const UdpArrival& from, const Arrival& arrival,
+                                                     const PacketHeader& header,
+                                                     const SynBody& syn) noexcept {
+  const std::uint32_t listener = listeners_[syn.server_port];
+  if (listener == 0) return refuse(from, header, Reason::connection_refused, Drop::no_listener);
+  if (flows_.full()) return refuse(from, header, Reason::too_many_flows, Drop::flow_limit);
+  if (half_open_ >= options_.half_open_max) return Drop::busy;
+  FlowIdentity who;
+  who.local = {from.destination, syn.server_port};
+  who.peer = {from.source, syn.client_port};
+  who.local_id = flows_.fresh_id();
+  who.peer_id = header.source_flow;
+  who.peer_incarnation = syn.incarnation;
+  const HeaderTemplate headers = headers_between(from.destination, from.source);
+  const Instant deadline = later(now_, options_.flow.accept_limit);
+  const std::uint32_t slot =
+      make_flow({listener - 1, 0}, headers, Role::server, who, now_, deadline);
+  flows_.note_peer(slot, from.source, who.peer_id);
+  ++half_open_;
+  flows_[slot].flow.accept_syn(header, syn, arrival);
+  touch(slot);
+  return Drop::none;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::refuse(const UdpArrival& from, const PacketHeader& syn,
+                                           Reason why, Drop drop) noexcept {
+  if (answer(from, [&](MutableBytes out) { return write_refuse<Integrity>(out, syn, why); }))
+    ++counters_.answers_refuse;
+  return drop;
+}
+
+/// Only packets of flows are answered, so two hosts never answer each other's answers.
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::no_such_flow(const UdpArrival& from) noexcept {
+  VerifiedPacket packet;
+  if (const Drop drop = verify_packet<Integrity>(from.payload, packet); drop != Drop::none)
+    return drop;
+  const PacketType type = packet.header.type;
+  if (type != PacketType::data && type != PacketType::syn_ack) return Drop::unknown_flow;
+  if (from.payload.size() < unknown_flow_bytes<Integrity>) return Drop::unknown_flow;
+  if (answer(from,
+             [&](MutableBytes out) { return write_unknown_flow<Integrity>(out, packet.header); }))
+    ++counters_.answers_unknown_flow;
+  return Drop::unknown_flow;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+template <class Write>
+bool Engine<NicT, AppSide, Policy>::answer(const UdpArrival& to, Write&& write) noexcept {
+  const bool loopback = options_.interface.owns(to.source);
+  if (!answers_.allow(now_)) return false;
+  Packet* const packet = next_packet(loopback);
+  if (packet == nullptr) return false;
+  const std::size_t bytes = write(packet->storage().subspan(frame_header_bytes));
+  finish_frame(interface_.reply_headers(to), *packet, bytes);
+  commit_packet(loopback);
+  return true;
+}
+
+}  // namespace proa

@@ -1,0 +1,251 @@
+// L3: one turn of the engine: transmit, timers, memory, events; included by engine.hpp only.
+#pragma once
+#include <bit>
+#include <utility>
+
+#include <proa/engine/engine.hpp>
+
+namespace proa {
+
+template <Nic NicT, class AppSide, class Policy>
+template <class Clock>
+TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
+  report_ = {};
+  ++counters_.turns;
+  report_.requests = app_side_->pull(*this, now_);
+  if (must_transmit()) {
+    // The application may have taken its time since the last reading: send times must not lie.
+    now_ = clock();
+    transmit();
+  }
+  const bool drained = receive(clock);
+  if (now_ - last_turn_at_ > options_.late_poll) {
+    ++counters_.late_turns;
+    catching_up_ = true;
+  }
+  last_turn_at_ = now_;
+  if (drained) catching_up_ = false;
+  // What looks like silence after a gap may be waiting in the ring: receive drains before timers.
+  if (!catching_up_) expire_timers();
+  serve_memory();
+  deliver_events();
+  app_side_->publish(now_);
+  return report_;
+}
+
+// --- transmit ---------------------------------------------------------------------------------
+
+/// Deficit round robin (Shreedhar and Varghese, SIGCOMM 1995): every flow that wants to send gets
+/// quantum_bytes per round, so a large message delays the others by one quantum only.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::transmit() noexcept {
+  if (interface_.next_timeout() <= now_) transmit_control();
+  if (interface_.version() != neighbours_seen_) [[unlikely]]
+    wake_waiting_for_neighbours();
+  send_budget_ = options_.tx_packets_per_turn;
+  while (send_budget_ > 0 && !active_.empty())
+    if (!serve(active_.front())) break;
+  tx_.flush(now_);
+}
+
+/// One flow's share of a round. False: nothing more can be sent in this turn.
+template <Nic NicT, class AppSide, class Policy>
+bool Engine<NicT, AppSide, Policy>::serve(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  if (!host.loopback) {
+    const Reach reach = interface_.refresh(host.header, now_);
+    if (reach != Reach::ready) [[unlikely]] {
+      wait_for_neighbour(slot, reach);
+      return true;
+    }
+  }
+  host.deficit += static_cast<std::int32_t>(options_.quantum_bytes);
+  bool room = true;
+  bool more = true;
+  while (more && host.deficit > 0 && send_budget_ > 0) {
+    Packet* const packet = next_packet(host.loopback);
+    room = packet != nullptr;
+    if (!room) break;
+    const std::size_t bytes = write_packet(host, *packet);
+    more = bytes != 0;
+    if (!more) break;
+    host.deficit -= static_cast<std::int32_t>(bytes);
+    --send_budget_;
+    commit_packet(host.loopback);
+  }
+  active_.erase(slot, send_links());
+  host.send_list = detail::SendList::none;
+  if (!more || !room) host.deficit = 0;  // an idle or blocked flow saves nothing up
+  settle(slot);                          // stands at the end of the line again if it wants more
+  return room;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Packet* Engine<NicT, AppSide, Policy>::next_packet(bool loopback) noexcept {
+  if (loopback && loopback_count_ == loopback_packets) return nullptr;
+  return tx_.next(now_);
+}
+
+/// The flow writes its packet behind the room for headers; 0: it has nothing to send now.
+template <Nic NicT, class AppSide, class Policy>
+std::size_t Engine<NicT, AppSide, Policy>::write_packet(Slot& host, Packet& packet) noexcept {
+  const MutableBytes frame = packet.storage();
+  const std::size_t bytes = host.flow.poll_transmit(
+      now_, frame.subspan(frame_header_bytes, options_.flow.packet_bytes_max));
+  if (bytes == 0) return 0;
+  finish_frame(host.header, packet, bytes);
+  ++report_.sent;
+  return bytes;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::finish_frame(const HeaderTemplate& header, Packet& packet,
+                                                 std::size_t payload_bytes) noexcept {
+  const std::size_t length = frame_header_bytes + payload_bytes;
+  packet.set_length(static_cast<std::uint32_t>(length));
+  const PacketFlag wanted = header.finish(packet.bytes(), udp_checksum_);
+  if (wanted != PacketFlag::none) packet.set(wanted);
+  ++counters_.tx_packets;
+  counters_.tx_bytes += length;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::commit_packet(bool loopback) noexcept {
+  if (!loopback) return tx_.commit();
+  loopback_[loopback_count_++] = tx_.take();
+  ++counters_.loopback_packets;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::wait_for_neighbour(std::uint32_t slot, Reach reach) noexcept {
+  Slot& host = flows_[slot];
+  leave_send_list(slot);
+  const bool hopeless = reach == Reach::unreachable || reach == Reach::no_route;
+  // An open flow waits on: its own probes and idle limit decide. A connect fails at once.
+  if (hopeless && host.flow.state() == FlowState::syn_sent)
+    host.flow.reset(now_, reach == Reach::no_route ? Reason::no_route : Reason::peer_unreachable);
+  host.send_list = detail::SendList::waiting_for_neighbour;
+  waiting_for_neighbour_.push_back(slot, send_links());
+  settle(slot);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::wake_waiting_for_neighbours() noexcept {
+  neighbours_seen_ = interface_.version();
+  while (!waiting_for_neighbour_.empty()) {
+    const std::uint32_t slot = waiting_for_neighbour_.front();
+    leave_send_list(slot);
+    activate(slot);
+  }
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::transmit_control() noexcept {
+  while (Packet* const packet = tx_.next(now_)) {
+    const std::size_t bytes = interface_.poll_control(now_, packet->storage());
+    if (bytes == 0) return;
+    packet->set_length(static_cast<std::uint32_t>(bytes));
+    ++counters_.tx_packets;
+    counters_.tx_bytes += bytes;
+    ++report_.sent;
+    tx_.commit();
+  }
+}
+
+// --- timers, memory, events -------------------------------------------------------------------
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
+  wheel_.expire(now_, options_.timers_per_turn, [this](std::uint32_t slot) {
+    Slot& host = flows_[slot];
+    if (host.flow.next_timeout() <= now_) {
+      host.flow.handle_timeout(now_);
+      ++report_.timers;
+      // It asks for its neighbour again: a failed one is resolved anew.
+      if (host.send_list == detail::SendList::waiting_for_neighbour) leave_send_list(slot);
+    }
+    settle(slot);
+  });
+}
+
+/// Memory goes to whoever has waited longest, application by application.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::serve_memory() noexcept {
+  for (std::size_t word = 0; word < apps_with_memory_.size(); ++word) {
+    for (std::uint64_t bits = apps_with_memory_[word]; bits != 0; bits &= bits - 1) {
+      const auto app = static_cast<std::uint32_t>(word * 64) +
+                       static_cast<std::uint32_t>(std::countr_zero(bits));
+      SlotList& waiting = apps_[app].memory;
+      while (!waiting.empty()) {
+        const std::uint32_t slot = waiting.front();
+        Slot& host = flows_[slot];
+        if (host.flow.wants_memory() && !host.flow.take_memory(now_, true)) break;
+        waiting.erase(slot, memory_links());
+        settle(slot);
+      }
+      if (waiting.empty()) apps_with_memory_[word] &= ~(bits & (~bits + 1));
+    }
+  }
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::deliver_events() noexcept {
+  for (std::size_t word = 0; word < apps_with_events_.size(); ++word) {
+    for (std::uint64_t bits = apps_with_events_[word]; bits != 0; bits &= bits - 1) {
+      const auto app = static_cast<std::uint32_t>(word * 64) +
+                       static_cast<std::uint32_t>(std::countr_zero(bits));
+      if (deliver_events_of(app)) apps_with_events_[word] &= ~(bits & (~bits + 1));
+    }
+  }
+}
+
+/// Flows of one application take turns. False: the application has no room, the rest waits.
+template <Nic NicT, class AppSide, class Policy>
+bool Engine<NicT, AppSide, Policy>::deliver_events_of(std::uint32_t app) noexcept {
+  SlotList& waiting = apps_[app].events;
+  while (!waiting.empty()) {
+    const std::uint32_t slot = waiting.front();
+    Slot& host = flows_[slot];
+    for (std::uint32_t n = 0; n < events_per_visit && host.flow.has_event(); ++n) {
+      if (!app_side_->room(app)) return false;
+      if (const auto event = host.flow.poll_event()) deliver(slot, *event);
+      if (host.orphaned) break;
+    }
+    waiting.erase(slot, event_links());
+    settle(slot);  // at the end of the line again if it has more
+  }
+  return true;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::deliver(std::uint32_t slot, const FlowEvent& event) noexcept {
+  Slot& host = flows_[slot];
+  if (event.kind == FlowEventKind::accepted && !accept(slot)) return;
+  if (!host.named) {  // it ended before it was accepted: the application never heard of it
+    host.ended = host.ended || event.kind == FlowEventKind::closed;
+    return;
+  }
+  if (event.kind == FlowEventKind::closed) host.ended = true;
+  ++report_.events;
+  app_side_->deliver(host.cookie, flows_.key(slot), event);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+bool Engine<NicT, AppSide, Policy>::accept(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  const FlowIdentity& who = host.flow.identity();
+  host.named = true;
+  --half_open_;
+  const auto cookie = app_side_->accept(host.cookie.app, flows_.key(slot), who.local, who.peer);
+  if (!cookie) {
+    host.orphaned = true;
+    host.flow.reset(now_, Reason::not_permitted);
+    return false;
+  }
+  PROA_CHECK(cookie->app == host.cookie.app);
+  host.cookie = *cookie;
+  ++counters_.flows_accepted;
+  return true;
+}
+
+}  // namespace proa
