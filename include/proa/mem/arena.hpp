@@ -73,16 +73,11 @@ class Arena {
 
   /// False when `offset` is not the start of an allocated block: nothing happened.
   [[nodiscard]] bool release(std::uint64_t offset) noexcept {
-    if (!is_allocated(offset)) return false;
-    used_ -= size_of(offset);
-    if (kept_ == offset)
-      kept_lent_ = false;
-    else if (page_[page_of(offset)].state == State::slab)
-      give_object(offset);
-    else
-      give_pages(page_of(offset));
+    if (offset >= capacity()) return false;
+    const std::uint32_t at = page_of(offset);
+    const bool done = page_[at].state == State::slab ? release_object(at, offset) : release_pages(offset);
     audit();
-    return true;
+    return done;
   }
 
   /// Bytes usable at `offset`; 0 when no block handed out or kept back starts there.
@@ -131,6 +126,10 @@ class Arena {
   static constexpr std::uint64_t object_bytes(std::uint32_t size_class) noexcept {
     return std::uint64_t{object_bytes_min} << size_class;
   }
+  // A division by a size that is not a constant would cost more than the rest of release().
+  static constexpr unsigned object_shift(std::uint32_t size_class) noexcept {
+    return 6U + size_class;
+  }
   static constexpr std::uint32_t objects_in(std::uint32_t size_class) noexcept {
     return objects_per_page_max >> size_class;
   }
@@ -161,8 +160,9 @@ class Arena {
     const Page& page = page_[page_of(offset)];
     const auto inside = static_cast<std::uint32_t>(offset % page_bytes);
     if (page.state == State::large) return inside == 0;
-    if (page.state != State::slab || inside % object_bytes(page.order) != 0) return false;
-    const auto index = static_cast<std::uint32_t>(inside / object_bytes(page.order));
+    if (page.state != State::slab) return false;
+    const std::uint32_t index = inside >> object_shift(page.order);
+    if (index << object_shift(page.order) != inside) return false;
     return index < page.fresh && object(page_of(offset), index) == object_in_use;
   }
 
@@ -257,21 +257,37 @@ class Arena {
     return at;
   }
 
+  [[nodiscard]] bool release_pages(std::uint64_t offset) noexcept {
+    if (!is_allocated(offset)) return false;
+    used_ -= size_of(offset);
+    if (kept_ == offset)
+      kept_lent_ = false;
+    else
+      give_pages(page_of(offset));
+    return true;
+  }
+
   /// One empty slab per class stays a slab, so that a lone message sent again and again does not
   /// make and unmake one each time.
-  void give_object(std::uint64_t offset) noexcept {
-    const std::uint32_t at = page_of(offset);
+  [[nodiscard]] bool release_object(std::uint32_t at, std::uint64_t offset) noexcept {
     Page& page = page_[at];
     const std::uint32_t size_class = page.order;
-    const auto index = static_cast<std::uint32_t>(offset % page_bytes / object_bytes(size_class));
-    object(at, index) = page.free_head;
+    const auto inside = static_cast<std::uint32_t>(offset % page_bytes);
+    const std::uint32_t index = inside >> object_shift(size_class);
+    std::uint16_t& entry = object(at, index);
+    if (index << object_shift(size_class) != inside || index >= page.fresh ||
+        entry != object_in_use)
+      return false;
+    used_ -= object_bytes(size_class);
+    entry = page.free_head;
     page.free_head = static_cast<std::uint16_t>(index);
     const bool was_full = page.used-- == objects_in(size_class);
     if (!was_full && partial_[size_class] != at) unlink(at, partial_[size_class]);
     if (was_full || partial_[size_class] != at) link(at, partial_[size_class]);
-    if (page.used != 0) return;
+    if (page.used != 0) return true;
     if (spare_[size_class] != no_page) drop_slab(spare_[size_class]);
     spare_[size_class] = at;
+    return true;
   }
 
   void drop_slab(std::uint32_t at) noexcept {

@@ -71,7 +71,7 @@ class AckTracker {
   [[nodiscard]] AckBits bits() const noexcept {
     AckBits all;
     for (std::uint32_t i = 0; i < all.words.size(); ++i) all.words[i] = word_below(i * 64);
-    all.count = ack_window;
+    all.dense = false;
     return all;
   }
 

@@ -82,10 +82,7 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
   idle_limit_ = std::min(options_->idle_limit, Duration{syn_ack.idle_limit_ms * 1ms});
   (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
-  AckBits all;
-  all.words.fill(~std::uint64_t{0});
-  all.count = ack_window;
-  (void)process_ack(arrival, header, all);
+  (void)process_ack(arrival, header, AckBits{});
   establish(arrival.now, true);
   want_control(PacketContent::ping);  // the server raises `accepted` on our first packet
   return Drop::none;
@@ -148,12 +145,7 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
 
   FrameReader reader{frames};
   AckBits bits;
-  bool has_bits = false;
-  if (!reader.take_ack(bits, has_bits)) return Drop::bad_frame;
-  if (!has_bits) {
-    bits.words.fill(~std::uint64_t{0});
-    bits.count = ack_window;
-  }
+  if (!reader.take_ack(bits)) return Drop::bad_frame;
   if (header.has(HeaderFlag::acks))
     if (const Drop why = process_ack(arrival, header, bits); why != Drop::none) return why;
   ++packets_received_;

@@ -17,7 +17,7 @@ namespace proa {
 struct AckInfo {
   PacketNumber largest;
   Duration delay{};
-  AckBits bits;  // packets below the largest
+  const AckBits& bits;  // packets below the largest
 };
 
 /// What an acknowledgement or a timer brought to light about control frames.
@@ -184,7 +184,7 @@ class Sender {
     for (std::uint32_t i = low; i <= top; ++i) {
       SentPacket& packet = packets_.at(i);
       if (packet.state != PacketState::in_flight && packet.state != PacketState::lost) continue;
-      if (i != top && !acknowledges(ack.bits, top - 1 - i)) continue;
+      if (i != top && !ack.bits.arrived(top - 1 - i)) continue;
       if (!queue_.acknowledge(packet.range(), memory)) {
         out.out_of_memory = true;
         continue;
@@ -198,9 +198,6 @@ class Sender {
       packets_.resolve(packet, PacketState::acked);
     }
     return acked;
-  }
-  [[nodiscard]] static bool acknowledges(const AckBits& bits, std::uint32_t below) noexcept {
-    return ((bits.words[below / 64] >> (below % 64)) & 1U) != 0;
   }
 
   void feed_estimators(const Acked& acked, const AckInfo& ack, const Arrival& arrival) noexcept {

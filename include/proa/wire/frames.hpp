@@ -52,8 +52,13 @@ inline constexpr std::size_t reset_frame_bytes = 2;
 
 /// Which of the ack_window packets below the largest arrived: word 0 bit 0 is the newest of them.
 struct AckBits {
-  std::array<std::uint64_t, ack_window / 64> words{};
-  std::uint32_t count = 0;  // how many packets below the largest the bits speak of
+  std::array<std::uint64_t, ack_window / 64> words;
+  std::uint32_t count = ack_window;  // how many packets below the largest the bits speak of
+  bool dense = true;                 // all of them arrived: `words` means nothing
+
+  [[nodiscard]] constexpr bool arrived(std::uint32_t below) const noexcept {
+    return dense || ((words[below / 64] >> (below % 64)) & 1U) != 0;
+  }
 };
 
 /// One frame, in host order; only the fields of its type are meaningful. `bytes` points into the
@@ -73,8 +78,7 @@ class FrameReader {
   constexpr explicit FrameReader(ByteView frames) noexcept : rest_(frames) {}
 
   /// An ack frame may only come first: takes it if it is there. False: it was cut short.
-  [[nodiscard]] constexpr bool take_ack(AckBits& bits, bool& present) noexcept {
-    present = false;
+  [[nodiscard]] constexpr bool take_ack(AckBits& bits) noexcept {
     if (rest_.empty()) return true;
     const auto type = std::to_integer<std::uint8_t>(rest_[0]);
     const bool short_form = type == static_cast<std::uint8_t>(FrameType::ack64);
@@ -85,8 +89,8 @@ class FrameReader {
     for (std::size_t i = 0; i < words; ++i)
       bits.words[words - 1 - i] = load_be<std::uint64_t>(rest_.data() + 1 + 8 * i);
     bits.count = static_cast<std::uint32_t>(words * 64);
+    bits.dense = false;
     rest_ = rest_.subspan(size);
-    present = true;
     return true;
   }
 
