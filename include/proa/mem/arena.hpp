@@ -75,7 +75,8 @@ class Arena {
   [[nodiscard]] bool release(std::uint64_t offset) noexcept {
     if (offset >= capacity()) return false;
     const std::uint32_t at = page_of(offset);
-    const bool done = page_[at].state == State::slab ? release_object(at, offset) : release_pages(offset);
+    const bool done =
+        page_[at].state == State::slab ? release_object(at, offset) : release_pages(offset);
     audit();
     return done;
   }

@@ -47,6 +47,7 @@ class IntervalSet {
   }
 
   [[nodiscard]] bool remove(Interval range) noexcept {
+    if (range.begin >= range.end) return true;
     std::uint32_t i = first_ending_after(range.begin);
     if (i < ranges_.size() && ranges_[i].begin < range.begin && ranges_[i].end > range.end) {
       const Interval tail{range.end, ranges_[i].end};

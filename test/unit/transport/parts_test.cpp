@@ -1,0 +1,158 @@
+// The small pure parts of the transport: acknowledgement memory, RTT, loss, probes, states.
+#include <set>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+#include <proa/base/prng.hpp>
+#include <proa/transport/ack_tracker.hpp>
+#include <proa/transport/loss.hpp>
+#include <proa/transport/probe.hpp>
+#include <proa/transport/rtt.hpp>
+#include <proa/transport/state.hpp>
+#include <proa/transport/timers.hpp>
+
+using namespace proa;
+
+TEST_CASE("the ack tracker remembers exactly the window below the largest") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Prng prng{seed};
+    AckTracker tracker;
+    std::uint64_t largest = 0xffff'ff00U;  // wraps early on
+    std::set<std::uint64_t> seen;
+    REQUIRE_FALSE(tracker.record(PacketNumber{static_cast<std::uint32_t>(largest)}, Instant{1ms}));
+    for (std::uint64_t back = 0; back <= 600; ++back)
+      seen.insert(largest - back);  // not ours to miss
+    for (int i = 0; i < 3000; ++i) {
+      const bool ahead = prng.chance(2, 3);
+      const std::uint64_t n = ahead ? largest + 1 + prng.below(prng.chance(1, 50) ? 700 : 4)
+                                    : largest - prng.below(520);
+      const PacketNumber wire{static_cast<std::uint32_t>(n)};
+      const auto verdict = tracker.judge(wire);
+      if (n + ack_window < largest) {
+        REQUIRE(verdict == AckTracker::Verdict::too_old);
+        continue;
+      }
+      REQUIRE((verdict == AckTracker::Verdict::duplicate) == (seen.count(n) == 1));
+      if (verdict != AckTracker::Verdict::fresh) continue;
+      (void)tracker.record(wire, Instant{1ms});
+      seen.insert(n);
+      largest = std::max(largest, n);
+      const AckBits bits = tracker.bits();
+      bool dense = true;
+      for (std::uint32_t below = 0; below < ack_window; ++below) {
+        const bool expected = seen.count(largest - 1 - below) == 1;
+        dense = dense && expected;
+        REQUIRE(bits.arrived(below) == expected);
+      }
+      REQUIRE(tracker.has_gaps() == !dense);
+    }
+  }
+}
+
+TEST_CASE("packet numbers beyond 2^20 from the largest are not this flow's") {
+  AckTracker tracker;
+  (void)tracker.record(PacketNumber{5}, Instant{});
+  CHECK(tracker.judge(PacketNumber{5 + packet_number_window}) == AckTracker::Verdict::fresh);
+  CHECK(tracker.judge(PacketNumber{6 + packet_number_window}) ==
+        AckTracker::Verdict::out_of_window);
+  CHECK(tracker.judge(PacketNumber{5}.minus(packet_number_window + 1)) ==
+        AckTracker::Verdict::out_of_window);
+}
+
+TEST_CASE("the first RTT sample sets srtt and half of it as variation", "[rfc9002-5.3]") {
+  RttEstimator rtt;
+  CHECK_FALSE(rtt.has_sample());
+  rtt.update(100us, 0us, 0us);
+  CHECK(rtt.smoothed() == 100us);
+  CHECK(rtt.variation() == 50us);
+  CHECK(rtt.minimum() == 100us);
+  rtt.update(180us, 20us, 0us);  // adjusted 160
+  CHECK(rtt.smoothed() == Duration{(7 * 100'000 + 160'000) / 8});
+  CHECK(rtt.variation() == Duration{(3 * 50'000 + 60'000) / 4});
+}
+
+TEST_CASE("an ack delay that would undercut the minimum is not believed", "[rfc9002-5.3]") {
+  RttEstimator rtt;
+  rtt.update(100us, 0us, 0us);
+  rtt.update(110us, 50us, 0us);
+  CHECK(rtt.latest() == 110us);
+}
+
+TEST_CASE("a late poller's sample widens neither srtt nor its variation") {
+  RttEstimator rtt;
+  rtt.update(100us, 0us, 0us);
+  rtt.update(20ms, 0us, 19ms);
+  CHECK(rtt.smoothed() == 100us);
+  CHECK(rtt.variation() == 50us);
+}
+
+TEST_CASE("three later packets make a loss until the flow has seen reordering", "[rfc9002-6.1.1]") {
+  LossRule rule;
+  CHECK_FALSE(rule.lost_by_count(2));
+  CHECK(rule.lost_by_count(3));
+  rule.on_reordering();
+  CHECK_FALSE(rule.lost_by_count(100));
+}
+
+TEST_CASE("the reordering window widens with spurious losses up to one srtt", "[rfc8985-6.2]") {
+  RttEstimator rtt;
+  rtt.update(100us, 0us, 0us);
+  LossRule rule;
+  CHECK(rule.patience(rtt) == 125us);
+  rule.on_spurious_loss();
+  CHECK(rule.patience(rtt) == 150us);
+  for (int i = 0; i < 20; ++i) rule.on_spurious_loss();
+  CHECK(rule.patience(rtt) == 200us);
+  for (int i = 0; i < 16; ++i) rule.on_real_loss();
+  CHECK(rule.patience(rtt) == 125us);
+}
+
+TEST_CASE("probe timeouts: early first, then doubling to one second", "[rfc9002-6.2]") {
+  FlowOptions options;
+  RttEstimator rtt;
+  CHECK(probe_timeout(rtt, options, 0) == 1ms);
+  CHECK(probe_timeout(rtt, options, 3) == 8ms);
+  rtt.update(40us, 0us, 0us);
+  CHECK(probe_timeout(rtt, options, 0) == 2 * 40us + 25us);
+  CHECK(probe_timeout(rtt, options, 1) == 40us + 80us + 25us);
+  CHECK(probe_timeout(rtt, options, 2) == 2 * 145us);
+  CHECK(probe_timeout(rtt, options, 40) == 1s);
+}
+
+TEST_CASE("the next timer is the earliest and fires once") {
+  FlowTimers timers;
+  CHECK(timers.next() == never);
+  timers.arm(FlowTimer::ack, Instant{5us});
+  timers.arm(FlowTimer::probe, Instant{3us});
+  CHECK(timers.next() == Instant{3us});
+  CHECK_FALSE(timers.take_expired(FlowTimer::probe, Instant{2us}));
+  CHECK(timers.take_expired(FlowTimer::probe, Instant{3us}));
+  CHECK_FALSE(timers.take_expired(FlowTimer::probe, Instant{9us}));
+  CHECK(timers.next() == Instant{5us});
+}
+
+TEST_CASE("the whole table of flow states and inputs is as reviewed") {
+  // Rows: states in order; columns: syn_ack first_data close flushed peer_fin peer_reset reset
+  // reset_acked gone_silent linger_over. Letters: o open, c closing, r resetting, l lingering,
+  // f finished, . means nothing in that state.
+  const std::string expected =
+      "o....lf.f.\n"   // syn_sent
+      ".o...lr.f.\n"   // syn_received
+      "..c.llr.f.\n"   // open
+      "...lllr.f.\n"   // closing
+      ".....l.l.f\n"   // resetting
+      ".........f\n"   // lingering
+      "..........\n";  // finished
+  std::string actual;
+  for (std::uint8_t s = 0; s < flow_state_count; ++s) {
+    for (std::uint8_t i = 0; i < flow_input_count; ++i) {
+      const auto to = next(static_cast<FlowState>(s), static_cast<FlowInput>(i));
+      actual += to ? "srocRlf"[static_cast<std::size_t>(*to)] : '.';
+    }
+    actual += '\n';
+  }
+  for (auto& c : actual)
+    if (c == 'R') c = 'r';
+  CHECK(actual == expected);
+}
