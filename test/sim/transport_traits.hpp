@@ -97,9 +97,8 @@ struct TransportTraits {
     std::string out;
     FrameReader reader{in};
     AckBits bits;
-    bool present = false;
-    if (!reader.take_ack(bits, present)) return " [bad ack]";
-    if (present) out += " [ack bits]";
+    if (!reader.take_ack(bits)) return " [bad ack]";
+    if (!bits.dense) out += " [ack bits]";
     for (Frame frame; reader.next(frame);) {
       out += std::string(" [") + names[static_cast<std::size_t>(frame.type)] + " " +
              std::to_string(frame.number.wire());
