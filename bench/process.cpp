@@ -34,7 +34,16 @@ bool Control::send_bytes(std::span<const std::byte> bytes) noexcept {
 bool Control::receive_bytes(std::span<std::byte> bytes,
                             std::chrono::milliseconds patience) noexcept {
   pollfd waiting{.fd = fd_, .events = POLLIN, .revents = 0};
-  if (::poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) return false;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    const auto rest =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (rest.count() <= 0) return false;
+    const int ready = ::poll(&waiting, 1, static_cast<int>(rest.count()));
+    if (ready > 0) break;
+    // DPDK's tap driver signals the process for every frame.
+    if (ready == 0 || errno != EINTR) return false;
+  }
   return ::recv(fd_, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size());
 }
 

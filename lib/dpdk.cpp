@@ -1,4 +1,5 @@
 // lib: DpdkNic: bursts between Proa's packets and DPDK's mbufs.
+#include <rte_cycles.h>
 #include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_udp.h>
@@ -105,6 +106,14 @@ std::size_t receive(DpdkQueue& q, std::span<rte_mbuf*> mbufs) noexcept {
   return count;
 }
 
+/// False while the gate is closed.
+bool ask_to_be_woken(DpdkQueue& q, bool on) noexcept {
+  if (!q.gate->enter(q.queue_id)) return false;
+  q.memif_wait->ask_to_be_woken(q.queue_id, on);
+  q.gate->leave(q.queue_id);
+  return true;
+}
+
 }  // namespace
 
 DpdkNic::DpdkNic(std::unique_ptr<detail::DpdkQueue> queue) noexcept : queue_(std::move(queue)) {}
@@ -196,19 +205,42 @@ std::size_t DpdkNic::tx_burst(Instant, std::span<Packet> packets) noexcept {
 }
 
 std::size_t DpdkNic::wait_descriptors(std::span<int> out) noexcept {
-  const auto& fds = queue_->port->wait_fds;
-  if (out.empty() || queue_->queue_id >= fds.size()) return 0;
-  out[0] = fds[queue_->queue_id];
+  const auto& q = *queue_;
+  const auto& fds = q.port->wait_fds;
+  if (out.empty()) return 0;
+  if (q.memif_wait != nullptr && (q.port->memif_can_wait || !q.port->link_up())) {
+    out[0] = q.memif_wait->descriptor(q.queue_id);
+    return 1;
+  }
+  if (q.queue_id >= fds.size()) return 0;
+  out[0] = fds[q.queue_id];
   return 1;
 }
 
 bool DpdkNic::arm_wait() noexcept {
   auto& q = *queue_;
-  if (q.stashed == 0) q.stashed = receive(q, q.stash);
-  return q.stashed == 0;
+  if (q.stashed > 0) return false;
+  if (q.memif_wait == nullptr) {
+    q.stashed = receive(q, q.stash);
+    return q.stashed == 0;
+  }
+  if (!ask_to_be_woken(q, true)) return q.port->offline;  // else the link is changing: come back
+  q.stashed = receive(q, q.stash);
+  if (q.stashed == 0) {
+    // The peer looks at our wish without a fence after its send: a frame may still be in its store
+    // buffer. That takes far less than a microsecond.
+    rte_delay_us_block(1);
+    q.stashed = receive(q, q.stash);
+  }
+  if (q.stashed == 0) return true;
+  disarm_wait();
+  return false;
 }
 
-void DpdkNic::disarm_wait() noexcept {}
+void DpdkNic::disarm_wait() noexcept {
+  auto& q = *queue_;
+  if (q.memif_wait != nullptr) ask_to_be_woken(q, false);
+}
 
 std::size_t DpdkNic::pool_available() const noexcept {
   return rte_mempool_avail_count(queue_->pool);

@@ -1,5 +1,6 @@
 // lib: DPDK's environment (EAL): started once per process, quiet, and leaving the caller's thread
 // as it was.
+#include <dlfcn.h>
 #include <pthread.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -8,7 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -36,6 +37,11 @@ class LogSink {
     std::setvbuf(stream_, nullptr, _IOLBF, 0);
     rte_openlog_stream(stream_);
   }
+  /// A message that did not come through DPDK's own log.
+  void take_foreign(std::string_view text) {
+    const std::lock_guard lock{mutex_};
+    split(text);
+  }
   [[nodiscard]] std::string complaint() {
     const std::lock_guard lock{mutex_};
     return complaint_;
@@ -48,21 +54,25 @@ class LogSink {
  private:
   void take(std::string_view text) {
     const std::lock_guard lock{mutex_};
+    const int level = rte_log_cur_msg_loglevel();
+    const auto last = split(text);
+    // memif always complains about a feature of DPDK that is off here.
+    if (level > 0 && level <= static_cast<int>(RTE_LOG_ERR) && last.find("mp action") == last.npos)
+      complaint_ = last;
+  }
+  std::string_view split(std::string_view text) {
     if (file_ != nullptr) {
       std::fwrite(text.data(), 1, text.size(), file_);
       std::fflush(file_);
     }
+    std::string_view last;
     while (!text.empty()) {
       const auto end = std::min(text.find('\n'), text.size());
-      if (end > 0) line(text.substr(0, end));
+      if (end > 0) last = text.substr(0, end);
+      if (end > 0 && callback_) callback_(last);
       text.remove_prefix(std::min(end + 1, text.size()));
     }
-  }
-  void line(std::string_view line) {
-    if (callback_) callback_(line);
-    const int level = rte_log_cur_msg_loglevel();
-    if (line.find("mp action") != line.npos) return;  // memif's, about a feature we never use
-    if (level > 0 && level <= static_cast<int>(RTE_LOG_ERR)) complaint_ = line;
+    return last;
   }
 
   std::mutex mutex_;
@@ -130,6 +140,29 @@ std::vector<std::string> eal_arguments(const DpdkOptions& options, std::size_t b
   return arguments;
 }
 
+int take_bpf_message(int level, const char* format, va_list arguments) {
+  char text[512];
+  const int size = std::vsnprintf(text, sizeof text, format, arguments);
+  if (size > 0)
+    log_sink().take_foreign(
+        {text, std::min<std::size_t>(static_cast<std::size_t>(size), sizeof text - 1)});
+  static_cast<void>(level);
+  return 0;
+}
+
+/// af_xdp's helper libraries write to stderr unless told otherwise. They come with the driver, so
+/// they are looked for by name; without them there is nothing to tell.
+void direct_bpf_messages() {
+  using Print = int (*)(int, const char*, va_list);
+  using SetPrint = Print (*)(Print);
+  constexpr std::pair<const char*, const char*> setters[] = {{"libbpf.so.1", "libbpf_set_print"},
+                                                             {"libxdp.so.1", "libxdp_set_print"}};
+  for (const auto& [library, setter] : setters)
+    if (void* handle = ::dlopen(library, RTLD_NOW | RTLD_GLOBAL))
+      if (void* symbol = ::dlsym(handle, setter))
+        reinterpret_cast<SetPrint>(symbol)(take_bpf_message);
+}
+
 /// DPDK makes a directory per file prefix even when it puts nothing into it.
 void remove_runtime_directory() {
   if (const char* directory = rte_eal_get_runtime_dir()) ::rmdir(directory);
@@ -163,6 +196,7 @@ std::string eal_failure(int error, const DpdkOptions& options) {
 
 tl::expected<void, std::string> start(const DpdkOptions& options, std::size_t bytes) {
   log_sink().direct(options.log_file, options.log);
+  direct_bpf_messages();
   const KeepAffinity affinity;
   auto arguments = eal_arguments(options, bytes, affinity.lcores());
   std::vector<char*> argv;

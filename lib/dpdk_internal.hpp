@@ -5,6 +5,8 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <proa/nic/dpdk.hpp>
 #include <string>
@@ -39,7 +41,7 @@ struct DriverQuirks {
 /// Poller: enter(), burst, leave(). The other side: close(), change, open().
 class PollerGate {
  public:
-  explicit PollerGate(std::size_t pollers) : lines_(pollers) {}
+  explicit PollerGate(std::size_t pollers);
 
   [[nodiscard]] bool enter(std::size_t poller) noexcept {
     lines_[poller].busy.store(1, std::memory_order_relaxed);
@@ -62,7 +64,37 @@ class PollerGate {
     std::atomic<std::uint32_t> busy{0};
   };
   std::vector<Line> lines_;
+  bool fences_ = false;
   alignas(64) std::atomic<std::uint32_t> closed_{0};
+};
+
+/// Descriptors on which a thread can sleep until its memif queue receives: one that stays the same
+/// over all connections for each queue. Threading: connected() and disconnected() with the port's
+/// gate closed, ask_to_be_woken() inside it.
+class MemifWait {
+ public:
+  explicit MemifWait(std::size_t queues);
+  MemifWait(const MemifWait&) = delete;
+  MemifWait& operator=(const MemifWait&) = delete;
+  ~MemifWait();
+
+  /// `regions` and `events`: what the driver opened for this connection. False: not as expected.
+  bool connected(const std::vector<int>& regions, const std::vector<int>& events, bool client);
+  void disconnected();
+  [[nodiscard]] int descriptor(std::size_t queue) const noexcept { return queues_[queue].epoll; }
+  /// Whether the peer rings this queue's eventfd when it sends; false while not connected.
+  bool ask_to_be_woken(std::size_t queue, bool on) noexcept;
+
+ private:
+  struct Queue {
+    int epoll = -1;
+    int event = -1;
+    std::uint16_t* flags = nullptr;  // of the ring, in memory shared with the peer
+  };
+  std::vector<Queue> queues_;
+  std::byte* region_ = nullptr;
+  std::size_t bytes_ = 0;
+  int link_ = -1;
 };
 
 /// A started port and everything that belongs to it.
@@ -95,14 +127,27 @@ class DpdkPort {
   NicCapabilities capabilities;
   std::unique_ptr<PollerGate> gate;
 
+  // memif only; written by DPDK's interrupt thread with the gate closed, or before it knows us.
+  std::unique_ptr<MemifWait> memif_wait;
+  std::vector<int> descriptors_before;  // of the process, when no peer was connected
+  std::atomic<bool> memif_can_wait{false};
+  std::atomic<bool> offline{false};  // a client that looks for its server: the gate stays closed
+  bool link_was_up = false;
+  bool guarded = false;
+  bool reconnects = false;
+  std::chrono::steady_clock::time_point retry_at{};
+  void follow_memif_link();
+
  private:
   DpdkPort() = default;
+  [[nodiscard]] tl::expected<void, std::string> bring_up();
   [[nodiscard]] tl::expected<void, std::string> probe();
   [[nodiscard]] tl::expected<void, std::string> configure();
   [[nodiscard]] tl::expected<void, std::string> make_queues(const rte_eth_dev_info& info);
   [[nodiscard]] tl::expected<void, std::string> start();
   [[nodiscard]] tl::expected<void, std::string> start_memif_client();
   void learn_capabilities();
+  void find_wait_descriptors();
 };
 
 [[nodiscard]] std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port,
@@ -112,6 +157,7 @@ class DpdkPort {
 struct DpdkQueue {
   std::shared_ptr<DpdkPort> port;
   PollerGate* gate = nullptr;
+  MemifWait* memif_wait = nullptr;
   rte_mempool* pool = nullptr;
   std::uint16_t port_id = 0;
   std::uint16_t queue_id = 0;
@@ -122,6 +168,25 @@ struct DpdkQueue {
   std::array<rte_mbuf*, burst_packets_max> stash{};  // received while arming, not yet delivered
   std::size_t stashed = 0;
 };
+
+// The process's descriptors, dpdk_descriptors.cpp; all sorted.
+enum class DescriptorKind : std::uint8_t {
+  packet_socket,
+  xdp_socket,
+  tun,
+  memif_region,
+  plain_eventfd,  // one without FD_CLOEXEC
+};
+[[nodiscard]] std::vector<int> own_descriptors();
+[[nodiscard]] std::vector<int> added_since(const std::vector<int>& before);
+[[nodiscard]] std::vector<int> of_kind(std::vector<int> fds, DescriptorKind kind);
+/// Sockets bound to one of these paths or connected to one.
+[[nodiscard]] std::vector<int> unix_sockets_of(const std::vector<std::string>& paths);
+
+// memif's control channel, dpdk_memif.cpp.
+[[nodiscard]] bool guard_memif(DpdkPort& port);
+void unguard_memif(DpdkPort& port);
+void without_memif_control(const std::function<void()>& work);
 
 // Options and environment, dpdk_options.cpp.
 [[nodiscard]] std::string text_of(const MacAddress& mac);

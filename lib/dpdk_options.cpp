@@ -322,7 +322,7 @@ std::string device_arguments(const DpdkOptions& o) {
       // header.
       a = "iface=" + o.interface + ",qpairs=" + number(o.queue_pairs) +
           ",framecnt=" + number(o.descriptors) +
-          (o.mtu + 14 <= 1900 ? ",framesz=2048,blocksz=4096" : ",framesz=16384,blocksz=16384");
+          (o.mtu + 14 <= 1900 ? ",framesz=2048,blocksz=4096" : ",framesz=9216,blocksz=36864");
       break;
     case DpdkDriver::af_xdp:
       a = "iface=" + o.interface + ",start_queue=0,queue_count=" + number(o.queue_pairs);

@@ -28,7 +28,9 @@ std::string with_complaint(std::string sentence) {
 /// documentation and never seen running.
 constexpr DriverQuirks quirk_table[] = {
     // Refuses any MTU in the configuration but carries frames up to its buffer size.
-    {.name = "net_memif", .mtu_unset = true, .remark = "memif trusts its peer process"},
+    {.name = "net_memif",
+     .mtu_unset = true,
+     .remark = "memif trusts its peer process; a closed server leaves one descriptor open"},
     // The interface's own MTU counts and was checked; the driver states 1514 whatever it is.
     {.name = "net_af_packet", .mtu_unset = true},
     {.name = "net_af_xdp", .mtu_unset = true},
@@ -179,16 +181,46 @@ tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::open(const DpdkOp
                      (buffer_bytes(options) + object_overhead);
   if (auto ok = start_eal(options, bytes); !ok) return Failure{ok.error()};
   forget_complaints();
+  if (options.memif.zero_copy && options.driver == DpdkDriver::memif) {
+    static std::atomic<bool> used{false};
+    if (used.exchange(true))
+      return Failure{"memif's zero-copy works once per process: open this port without it."};
+  }
   std::shared_ptr<DpdkPort> port{new DpdkPort};
   port->options = options;
-  if (auto ok = port->probe(); !ok) return Failure{ok.error()};
-  if (auto ok = port->configure(); !ok) return Failure{ok.error()};
-  if (auto ok = port->start(); !ok) return Failure{ok.error()};
+  if (auto ok = port->bring_up(); !ok) return Failure{ok.error()};
   return port;
+}
+
+Result DpdkPort::bring_up() {
+  gate = std::make_unique<PollerGate>(options.queue_pairs);
+  Result done;
+  if (options.driver != DpdkDriver::memif) {
+    if (done = probe(); done) done = configure();
+    if (done) done = start();
+  } else {
+    memif_wait = std::make_unique<MemifWait>(options.queue_pairs);
+    guarded = guard_memif(*this);
+    if (!guarded) return Failure{"DPDK's interrupt thread is not usable: set log-file, read it."};
+    // The driver listens before it is started and turns away who comes in between: nobody does,
+    // because nobody is heard until this is done.
+    without_memif_control([&] {
+      if (done = probe(); done) done = configure();
+      if (done && options.memif.role == MemifRole::server) done = start();
+    });
+    if (done && options.memif.role == MemifRole::client) done = start_memif_client();
+  }
+  if (!done) return done;
+  started = true;
+  rte_eth_allmulticast_enable(id);  // IPv6 neighbour discovery; best effort, many have none
+  learn_capabilities();
+  find_wait_descriptors();
+  return {};
 }
 
 Result DpdkPort::probe() {
   device = device_name(options);
+  descriptors_before = own_descriptors();
   const bool is_pci = options.driver == DpdkDriver::pci;
   const auto arguments = device_arguments(options);
   // The first PCI port was probed by EAL itself, which had it on its list.
@@ -259,44 +291,58 @@ Result DpdkPort::make_queues(const rte_eth_dev_info& info) {
   return {};
 }
 
-/// A client starts when its server listens, and is connected when the server has started too.
+/// A client starts when its server listens, and is connected when the server answers.
 Result DpdkPort::start_memif_client() {
+  using std::chrono::milliseconds;
   using std::chrono::steady_clock;
-  constexpr auto patience = std::chrono::milliseconds(100);
   const auto deadline = steady_clock::now() + options.memif.connect_for;
-  bool heard = false;
-  do {
-    if (rte_eth_dev_start(id) == 0) {
-      heard = true;
-      const auto retry = steady_clock::now() + patience;
-      while (steady_clock::now() < retry) {
-        if (link_up()) return {};
-        std::this_thread::sleep_for(std::chrono::microseconds(200));
-      }
-      rte_eth_dev_stop(id);
+  const auto nap = [] { std::this_thread::sleep_for(std::chrono::microseconds(500)); };
+  bool heard = false, again = true;
+  for (; again && steady_clock::now() < deadline; nap()) {
+    bool listening = false;
+    without_memif_control([&] { listening = rte_eth_dev_start(id) == 0; });
+    if (!listening) continue;
+    heard = true;
+    // The driver closes DPDK's own memory descriptor after a handshake with zero-copy, whether it
+    // succeeded or not: there is no second try.
+    again = !options.memif.zero_copy;
+    const auto retry =
+        again ? std::min(deadline, steady_clock::now() + milliseconds(300)) : deadline;
+    while (!link_up() && steady_clock::now() < retry) nap();
+    if (link_up()) {
+      without_memif_control([&] { reconnects = again; });
+      return {};
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  } while (steady_clock::now() < deadline);
+    without_memif_control([&] { rte_eth_dev_stop(id); });
+  }
   if (heard)
     return Failure{with_complaint("The server of memif socket \"" + options.memif.socket +
-                                  "\" does not take this client: it has another client, or another "
-                                  "id")};
+                                  "\" does not take this client: it has another client, another "
+                                  "id, or does not run")};
   return Failure{"Nobody serves the memif socket \"" + options.memif.socket +
                  "\": start the other end first (role=server), or correct the path."};
 }
 
 Result DpdkPort::start() {
-  if (options.driver == DpdkDriver::memif && options.memif.role == MemifRole::client) {
-    if (auto ok = start_memif_client(); !ok) return ok;
-  } else if (const int result = rte_eth_dev_start(id); result != 0) {
+  if (const int result = rte_eth_dev_start(id); result != 0)
     return Failure{with_complaint(device + " did not start (" + rte_strerror(-result) +
                                   "): ask for fewer queues or descriptors")};
-  }
-  started = true;
-  rte_eth_allmulticast_enable(id);  // IPv6 neighbour discovery; best effort, many have none
-  learn_capabilities();
-  gate = std::make_unique<PollerGate>(queue_pairs);
   return {};
+}
+
+/// The driver's own sockets, one for each queue in the order it made them.
+void DpdkPort::find_wait_descriptors() {
+  auto added = added_since(descriptors_before);
+  if (options.driver == DpdkDriver::af_packet)
+    wait_fds = of_kind(std::move(added), DescriptorKind::packet_socket);
+  else if (options.driver == DpdkDriver::af_xdp)
+    wait_fds = of_kind(std::move(added), DescriptorKind::xdp_socket);
+  else if (options.driver == DpdkDriver::tap)
+    wait_fds = of_kind(std::move(added), DescriptorKind::tun);
+  // tap keeps one more open, the first, so that the interface lives until the port closes.
+  if (options.driver == DpdkDriver::tap && wait_fds.size() == queue_pairs + 1U)
+    wait_fds.erase(wait_fds.begin());
+  if (wait_fds.size() != queue_pairs) wait_fds.clear();
 }
 
 void DpdkPort::learn_capabilities() {
@@ -349,13 +395,20 @@ tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::adopt(std::uint16
 }
 
 DpdkPort::~DpdkPort() {
-  if (id != RTE_MAX_ETHPORTS && !adopted) {
-    if (started) rte_eth_dev_stop(id);
+  if (guarded) without_memif_control([this] { reconnects = false; });
+  const auto close = [this] {
+    if (started && !offline) rte_eth_dev_stop(id);
     // Closes the port too; PCI devices stay with EAL and are closed only.
     if (options.driver == DpdkDriver::pci)
       rte_eth_dev_close(id);
     else
       rte_eal_hotplug_remove("vdev", device.c_str());
+  };
+  if (guarded) {
+    without_memif_control(close);
+    unguard_memif(*this);
+  } else if (id != RTE_MAX_ETHPORTS && !adopted) {
+    close();
   }
   for (auto* pool : pools) rte_mempool_free(pool);
 }
@@ -392,6 +445,7 @@ std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port, std
   auto made = std::make_unique<DpdkQueue>();
   made->port = port;
   made->gate = port->gate.get();
+  made->memif_wait = port->memif_wait.get();
   made->queue_id = queue;
   made->port_id = port->id;
   made->pool = pool;
@@ -399,9 +453,6 @@ std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port, std
   made->checksum_flags = port->capabilities.tx_ip_checksum || port->capabilities.tx_udp_checksum;
   return made;
 }
-
-void PollerGate::close() noexcept { closed_.store(1); }
-void PollerGate::open() noexcept { closed_.store(0); }
 
 }  // namespace detail
 

@@ -37,35 +37,37 @@ enum class MemifRole : std::uint8_t { client, server };
 
 struct MemifOptions {
   MemifRole role = MemifRole::client;
-  std::string socket = "/tmp/proa-memif.sock";  // both ends name the same file; the server makes it
-  std::uint32_t id = 0;                         // several memif pairs may share one socket
-  bool zero_copy = false;                       // client only; must be set for the process's first
-                                                // port, because it changes DPDK's memory
-  Duration connect_for = std::chrono::seconds(2);  // how long a client looks for its server
+  // Both ends name the same file; the server makes it.
+  std::string socket = "/tmp/proa-memif.sock";
+  // Several pairs may share one socket.
+  std::uint32_t id = 0;
+  // Client only, by the first port of its process, once; it does not look for a lost server again.
+  bool zero_copy = false;
+  // How long a client looks for its server.
+  Duration connect_for = std::chrono::seconds(2);
 };
 
 /// What a port shall be. Every field has a sensible default except the name of what to open.
 struct DpdkOptions {
   DpdkDriver driver = DpdkDriver::memif;
-  MemifOptions memif;
-  std::string interface;  // af_packet, af_xdp: an existing interface; tap: the name to create
-  std::string pci;        // pci: "0000:00:05.0", optionally ",key=value" driver arguments
-  std::string vdev;       // vdev: "net_ring0,key=value" as DPDK spells it
+  MemifOptions memif{};
+  std::string interface {};  // af_packet, af_xdp: an existing interface; tap: the name to create
+  std::string pci{};         // pci: "0000:00:05.0", optionally ",key=value" driver arguments
+  std::string vdev{};        // vdev: "net_ring0,key=value" as DPDK spells it
 
   std::uint16_t queue_pairs = 1;
-  std::uint16_t descriptors =
-      256;                        // wanted per ring, a power of two; the driver may insist on more
-  std::uint32_t mtu = 1500;       // bytes above Ethernet; frames are mtu + 14
-  std::uint32_t packets = 0;      // buffers per queue pair; 0: derived from descriptors and driver
-  bool offloads = true;           // use the checksum offloads the driver has
-  std::optional<MacAddress> mac;  // memif and tap only; without it the driver draws one
+  std::uint16_t descriptors = 256;  // wanted per ring, a power of two; a driver may insist on more
+  std::uint32_t mtu = 1500;         // bytes above Ethernet; frames are mtu + 14
+  std::uint32_t packets = 0;  // buffers per queue pair; 0: derived from descriptors and driver
+  bool offloads = true;       // use the checksum offloads the driver has
+  std::optional<MacAddress> mac{};  // memif and tap only; without it the driver draws one
 
   // For the whole process, fixed by its first port:
   std::uint32_t memory_mib = 0;  // memory of DPDK; 0: what this port needs, twice, plus 48 MiB
   bool hugepages = false;        // 2 MiB pages set aside by the operator; not needed for speed here
-  std::vector<std::string> eal_arguments;  // passed on to DPDK unchanged
-  std::string log_file;                    // DPDK's own messages are appended here; empty: nowhere
-  std::function<void(std::string_view)> log;  // or given to this, a line each, from any thread
+  std::vector<std::string> eal_arguments{};  // passed on to DPDK unchanged
+  std::string log_file{};  // DPDK's own messages are appended here; empty: nowhere
+  std::function<void(std::string_view)> log{};  // or given to this, a line each, from any thread
 
   /// From text: the driver, then key=value pairs, comma separated:
   /// "memif,role=server,socket=/tmp/x", "af_packet,interface=eth1,mtu=9000",
