@@ -28,8 +28,9 @@ inline void demand(bool condition, const char* why) {
 /// Sends its script, judges what it receives: exactly once, in order, every byte.
 class Application {
  public:
-  Application(const Script& script, CheckedMemory& memory, ContentKey sends, ContentKey receives,
-              std::uint64_t seed)
+  /// `memory` is its host's; the pointer may change when the host restarts.
+  Application(const Script& script, CheckedMemory* const& memory, ContentKey sends,
+              ContentKey receives, std::uint64_t seed)
       : script_(&script), memory_(&memory), sends_(sends), receives_(receives), prng_(seed) {}
 
   [[nodiscard]] bool established() const noexcept { return established_; }
@@ -86,9 +87,9 @@ class Application {
   void stop() noexcept { stopped_ = true; }
   /// Gives everything back: what is not submitted, what it still reads.
   void finish() {
-    if (made_) memory_->release(*made_);
+    if (made_) (*memory_)->release(*made_);
     made_.reset();
-    for (const auto& lease : leases_) memory_->release(lease.block);
+    for (const auto& lease : leases_) (*memory_)->release(lease.block);
     leases_.clear();
   }
 
@@ -101,7 +102,7 @@ class Application {
   template <class Flow>
   bool submit_one(Instant now, Flow& flow) {
     const PlannedMessage& message = script_->messages[next_];
-    if (!made_) made_ = memory_->allocate_send(message.length);
+    if (!made_) made_ = (*memory_)->allocate_send(message.length);
     if (!made_) {
       next_at_ = now + std::chrono::microseconds{50};
       return false;
@@ -146,7 +147,7 @@ class Application {
            " of " + std::to_string(bytes.size()) + " (lost, repeated, out of order or altered)");
     ++received_;
     const auto max = static_cast<std::uint64_t>(script_->lease_max.count());
-    if (max == 0) return memory_->release(event.message);
+    if (max == 0) return (*memory_)->release(event.message);
     leases_.push_back({now + Duration{static_cast<std::int64_t>(prng_.below(max))}, event.message});
     std::sort(leases_.begin(), leases_.end(),
               [](const Lease& a, const Lease& b) { return a.until < b.until; });
@@ -162,7 +163,7 @@ class Application {
   bool return_leases(Instant now) {
     bool any = false;
     while (!leases_.empty() && leases_.front().until <= now) {
-      memory_->release(leases_.front().block);
+      (*memory_)->release(leases_.front().block);
       leases_.pop_front();
       any = true;
     }
@@ -170,7 +171,7 @@ class Application {
   }
 
   const Script* script_;
-  CheckedMemory* memory_;
+  CheckedMemory* const* memory_;
   ContentKey sends_, receives_;
   Prng prng_;
   bool established_ = false, blocked_ = false, stopped_ = false;

@@ -94,6 +94,7 @@ class World {
           scratch(std::uint64_t{64} << 20U),
           options(Traits::options(plan)) {}
     CheckedMemory memory;
+    CheckedMemory* memory_pointer = &memory;
     ScratchPool scratch;
     typename Traits::Options options;
     Instant stalled_until{};
@@ -473,7 +474,7 @@ class World {
     Pair pair;
     for (std::uint32_t host = 0; host < 2; ++host)
       pair.app[host] = std::make_unique<Application>(
-          plan_.script[index][host], hosts_[host]->memory, ContentKey{plan_.seed, index, host, 0},
+          plan_.script[index][host], hosts_[host]->memory_pointer, ContentKey{plan_.seed, index, host, 0},
           ContentKey{plan_.seed, index, 1 - host, 0}, prng_.next());
     pair.flow[client] = Traits::connect(setup(client, index, now_ + 10s));
     return pair;

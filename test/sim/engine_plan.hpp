@@ -1,0 +1,178 @@
+// Simulation, second level: what one seed decides about hosts, connections and incidents.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include <proa/base/prng.hpp>
+#include <proa/nic/lossy.hpp>
+#include <proa/nic/sim.hpp>
+
+#include "plan.hpp"
+
+namespace proa::sim {
+
+/// What one connection of a run is about.
+enum class Fate : std::uint8_t {
+  deliver,      // everything arrives, then the closer closes
+  early_close,  // the closer closes right behind its last submit
+  reset,        // the closer resets in the middle
+  refused,      // nobody listens on that port
+  nobody,       // nobody has that address
+};
+inline constexpr std::array<const char*, 5> fate_names{"deliver", "early_close", "reset", "refused",
+                                                       "nobody"};
+
+struct ConnectionPlan {
+  Fate fate = Fate::deliver;
+  std::uint32_t from = 0, to = 0;  // hosts; equal: both ends on one engine
+  Instant start{};
+  Instant reset_at{};
+  std::uint32_t closer = 0;          // 0: client, 1: server, 2: both
+  std::array<Script, 2> script;      // client's, server's
+};
+
+enum class IncidentKind : std::uint8_t {
+  tx_hole,     // nothing leaves the host for a while
+  rx_hole,     // nothing reaches it
+  link_down,   // its link is down for a while
+  port_reset,  // its rings are emptied
+  late_poll,   // its thread does not run for a while
+  crash,       // the host restarts with empty hands
+};
+
+struct Incident {
+  IncidentKind kind = IncidentKind::tx_hole;
+  std::uint32_t host = 0;
+  Instant at{};
+  Duration length{};
+};
+
+struct EnginePlan {
+  std::uint64_t seed = 0;
+  std::uint32_t hosts = 2;
+  SimSwitching switching = SimSwitching::learning;
+  SimPortOptions port;
+  std::array<LossyFaults, 2> faults;  // [0]: of what hosts send, [1]: of what they receive
+  bool application_has_no_room = false;  // now and then
+  Duration chaos = 100ms;
+  std::uint32_t mtu_bytes = 1500;
+  std::uint32_t message_bytes_max = 8U << 20U;
+  std::uint64_t receive_bytes = std::uint64_t{64} << 20U;
+  std::vector<ConnectionPlan> connections;
+  std::vector<Incident> incidents;  // in the order of time, all before `chaos` ends
+  bool crashes = false;             // then flows may end early, and every reason is possible
+};
+
+namespace detail {
+
+inline LossyFaults random_lossy(Prng& prng, const std::array<bool, 4>& enabled) {
+  LossyFaults out;
+  if (enabled[0]) {
+    out.drop_ppm = static_cast<std::uint32_t>(prng.below(160'000));  // twice on the way: 30 %
+    out.drop_burst_max = 1 + static_cast<std::uint32_t>(prng.below(3));
+  }
+  if (enabled[1]) out.duplicate_ppm = static_cast<std::uint32_t>(prng.below(100'000));
+  if (enabled[2]) {
+    out.corrupt_ppm = static_cast<std::uint32_t>(prng.below(50'000));
+    out.corruption = prng.chance(1, 2) ? Corruption::single_bit : Corruption::random_bytes;
+    // ARP has no checksum of its own: what Ethernet's FCS protects is left alone there.
+    out.corrupt_from_byte = 60;
+    if (prng.chance(1, 2)) out.corrupt_from_byte = 42;
+  }
+  if (enabled[3]) {
+    out.reorder_ppm = static_cast<std::uint32_t>(prng.below(100'000));
+    out.reorder_delay_max = Duration{static_cast<std::int64_t>(1 + prng.below(300'000))};
+  }
+  return out;
+}
+
+inline Instant random_instant(Prng& prng, Duration below) {
+  return Instant{Duration{static_cast<std::int64_t>(
+      prng.below(static_cast<std::uint64_t>(below.count())))}};
+}
+
+inline ConnectionPlan random_connection(Prng& prng, const EnginePlan& plan,
+                                        std::uint32_t messages_max) {
+  ConnectionPlan out;
+  switch (prng.below(16)) {
+    case 0: out.fate = Fate::reset; break;
+    case 1: out.fate = Fate::refused; break;
+    case 2: out.fate = prng.chance(1, 3) ? Fate::nobody : Fate::early_close; break;
+    case 3: out.fate = Fate::early_close; break;
+    default: break;
+  }
+  out.from = static_cast<std::uint32_t>(prng.below(plan.hosts));
+  out.to = static_cast<std::uint32_t>(prng.below(plan.hosts));
+  if (out.from == out.to && !prng.chance(1, 4)) out.to = (out.to + 1) % plan.hosts;
+  if (prng.chance(1, 2)) out.start = random_instant(prng, plan.chaos / 4);
+  out.reset_at = out.start + random_instant(prng, 10ms).time_since_epoch();
+  out.closer = static_cast<std::uint32_t>(prng.below(3));
+  Plan sizes;
+  sizes.message_bytes_max = plan.message_bytes_max;
+  sizes.pairs = 2;
+  for (std::uint32_t end = 0; end < 2; ++end)
+    out.script[end] = random_script(prng, sizes, messages_max);
+  if (out.fate == Fate::early_close) {
+    out.closer = static_cast<std::uint32_t>(prng.below(2));
+    out.script[1 - out.closer].messages.clear();
+  }
+  return out;
+}
+
+inline void random_incidents(Prng& prng, EnginePlan& plan) {
+  for (auto n = prng.below(4); n > 0; --n) {
+    Incident i;
+    i.kind = static_cast<IncidentKind>(prng.below(5));
+    i.host = static_cast<std::uint32_t>(prng.below(plan.hosts));
+    i.at = random_instant(prng, plan.chaos);
+    constexpr std::array<std::int64_t, 3> lengths_us{100, 1'000, 20'000};
+    i.length = std::chrono::microseconds{lengths_us[prng.below(3)]};
+    plan.incidents.push_back(i);
+  }
+  if (prng.chance(1, 8)) {
+    plan.crashes = true;
+    plan.incidents.push_back({IncidentKind::crash,
+                              static_cast<std::uint32_t>(prng.below(plan.hosts)),
+                              random_instant(prng, std::min<Duration>(plan.chaos, 20ms)), 0ns});
+  }
+  std::stable_sort(plan.incidents.begin(), plan.incidents.end(),
+                   [](const Incident& a, const Incident& b) { return a.at < b.at; });
+}
+
+}  // namespace detail
+
+inline EnginePlan make_engine_plan(std::uint64_t seed) {
+  Prng prng{seed ^ 0x656e'6769'6e65'0000U};
+  EnginePlan plan;
+  plan.seed = seed;
+  plan.hosts = 2 + static_cast<std::uint32_t>(prng.below(3));
+  plan.switching = prng.chance(1, 2) ? SimSwitching::learning : SimSwitching::fixed;
+  std::array<bool, 4> enabled{};
+  for (auto& on : enabled) on = prng.chance(1, 2);
+  for (auto& faults : plan.faults) faults = detail::random_lossy(prng, enabled);
+  if (prng.chance(1, 4)) plan.port.link.bits_per_second = 1'000'000'000;
+  if (prng.chance(1, 6)) plan.port.link.queue_limit = kib(64);
+  if (prng.chance(1, 6)) plan.port.descriptors = 64;
+  if (prng.chance(1, 6)) plan.port.pool_packets = 256;
+  if (prng.chance(1, 4)) plan.port.link.delay = std::chrono::microseconds{100};
+  if (prng.chance(1, 4)) {
+    plan.mtu_bytes = 9000;
+    plan.port.frame_bytes_max = 9014;
+  }
+  plan.application_has_no_room = prng.chance(1, 4);
+  plan.chaos = Duration{static_cast<std::int64_t>(1'000'000 + prng.below(300'000'000))};
+  if (prng.chance(1, 4)) {
+    plan.message_bytes_max = 256U << 10U;
+    plan.receive_bytes = std::uint64_t{2} << 20U;
+  }
+  const auto count = 1 + prng.below(prng.chance(1, 8) ? 40 : 8);
+  const auto messages_max = static_cast<std::uint32_t>(80 / count + prng.below(40));
+  for (std::uint64_t i = 0; i < count; ++i)
+    plan.connections.push_back(detail::random_connection(prng, plan, messages_max));
+  if (prng.chance(1, 2)) detail::random_incidents(prng, plan);
+  return plan;
+}
+
+}  // namespace proa::sim
