@@ -29,8 +29,8 @@ struct ConnectionPlan {
   std::uint32_t from = 0, to = 0;  // hosts; equal: both ends on one engine
   Instant start{};
   Instant reset_at{};
-  std::uint32_t closer = 0;          // 0: client, 1: server, 2: both
-  std::array<Script, 2> script;      // client's, server's
+  std::uint32_t closer = 0;      // 0: client, 1: server, 2: both
+  std::array<Script, 2> script;  // client's, server's
 };
 
 enum class IncidentKind : std::uint8_t {
@@ -54,7 +54,7 @@ struct EnginePlan {
   std::uint32_t hosts = 2;
   SimSwitching switching = SimSwitching::learning;
   SimPortOptions port;
-  std::array<LossyFaults, 2> faults;  // [0]: of what hosts send, [1]: of what they receive
+  std::array<LossyFaults, 2> faults;     // [0]: of what hosts send, [1]: of what they receive
   bool application_has_no_room = false;  // now and then
   Duration chaos = 100ms;
   std::uint32_t mtu_bytes = 1500;
@@ -89,19 +89,28 @@ inline LossyFaults random_lossy(Prng& prng, const std::array<bool, 4>& enabled) 
 }
 
 inline Instant random_instant(Prng& prng, Duration below) {
-  return Instant{Duration{static_cast<std::int64_t>(
-      prng.below(static_cast<std::uint64_t>(below.count())))}};
+  return Instant{
+      Duration{static_cast<std::int64_t>(prng.below(static_cast<std::uint64_t>(below.count())))}};
 }
 
 inline ConnectionPlan random_connection(Prng& prng, const EnginePlan& plan,
                                         std::uint32_t messages_max) {
   ConnectionPlan out;
   switch (prng.below(16)) {
-    case 0: out.fate = Fate::reset; break;
-    case 1: out.fate = Fate::refused; break;
-    case 2: out.fate = prng.chance(1, 3) ? Fate::nobody : Fate::early_close; break;
-    case 3: out.fate = Fate::early_close; break;
-    default: break;
+    case 0:
+      out.fate = Fate::reset;
+      break;
+    case 1:
+      out.fate = Fate::refused;
+      break;
+    case 2:
+      out.fate = prng.chance(1, 3) ? Fate::nobody : Fate::early_close;
+      break;
+    case 3:
+      out.fate = Fate::early_close;
+      break;
+    default:
+      break;
   }
   out.from = static_cast<std::uint32_t>(prng.below(plan.hosts));
   out.to = static_cast<std::uint32_t>(prng.below(plan.hosts));

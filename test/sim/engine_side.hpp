@@ -70,7 +70,8 @@ class EngineSide {
       return std::nullopt;
     }
     Connection& connection = (*connections_)[found->second];
-    if (connection.plan->to != host_ || local.port == 0) note("a flow was accepted by another host");
+    if (connection.plan->to != host_ || local.port == 0)
+      note("a flow was accepted by another host");
     if (connection.has_flow[1] && !plan_->crashes) note("a connection was accepted twice");
     if (connection.has_flow[1] || connection.gone[1]) return std::nullopt;
     connection.has_flow[1] = true;

@@ -178,8 +178,8 @@ class EngineWorld {
   }
   void handle_incidents() {
     for (auto& host : hosts_) {
-      const bool ends = host->hole_until[0] == now_ || host->hole_until[1] == now_ ||
-                        host->down_until == now_;
+      const bool ends =
+          host->hole_until[0] == now_ || host->hole_until[1] == now_ || host->down_until == now_;
       if (ends) set_faults(*host);
     }
     for (; !healed_ && next_incident_ < plan_.incidents.size() &&
@@ -191,12 +191,23 @@ class EngineWorld {
     Host& host = *hosts_[incident.host];
     const Instant until = now_ + incident.length;
     switch (incident.kind) {
-      case IncidentKind::tx_hole: host.hole_until[0] = until; break;
-      case IncidentKind::rx_hole: host.hole_until[1] = until; break;
-      case IncidentKind::link_down: host.down_until = until; break;
-      case IncidentKind::port_reset: host.port.reset(); break;
-      case IncidentKind::late_poll: host.late_until = until; return;
-      case IncidentKind::crash: return restart(incident.host);
+      case IncidentKind::tx_hole:
+        host.hole_until[0] = until;
+        break;
+      case IncidentKind::rx_hole:
+        host.hole_until[1] = until;
+        break;
+      case IncidentKind::link_down:
+        host.down_until = until;
+        break;
+      case IncidentKind::port_reset:
+        host.port.reset();
+        break;
+      case IncidentKind::late_poll:
+        host.late_until = until;
+        return;
+      case IncidentKind::crash:
+        return restart(incident.host);
     }
     set_faults(host);
   }
@@ -285,9 +296,10 @@ class EngineWorld {
         if (c.plan->closer == 2 && why == Reason::closed_by_peer) return true;
         return why == (closer ? Reason::closed_by_application : Reason::closed_by_peer);
       case Fate::reset:
-        return why == (end == c.plan->closer % 2 ? Reason::reset_by_application
-                                                 : Reason::reset_by_peer);
-      case Fate::refused: return why == Reason::connection_refused;
+        return why ==
+               (end == c.plan->closer % 2 ? Reason::reset_by_application : Reason::reset_by_peer);
+      case Fate::refused:
+        return why == Reason::connection_refused;
       case Fate::nobody:
         return why == Reason::peer_unreachable || why == Reason::handshake_timeout;
     }
@@ -316,9 +328,13 @@ class EngineWorld {
              fate_names[static_cast<std::size_t>(c.plan->fate)] + "): ";
       for (std::uint32_t end = 0; end < 2; ++end)
         out += std::string(end == 0 ? "client" : ", server") +
-               (c.gone[end] ? " gone" : !c.has_flow[end] ? " none" : "") +
-               (c.app[end]->ended() ? " ended" : c.app[end]->established() ? " open" : "") + " " +
-               std::to_string(c.app[end]->submitted()) + " sent " +
+               (c.gone[end]        ? " gone"
+                : !c.has_flow[end] ? " none"
+                                   : "") +
+               (c.app[end]->ended()         ? " ended"
+                : c.app[end]->established() ? " open"
+                                            : "") +
+               " " + std::to_string(c.app[end]->submitted()) + " sent " +
                std::to_string(c.app[end]->received()) + " received" +
                (c.app[end]->all_submitted() ? "" : " more to submit") +
                (c.app[end]->all_told() ? "" : " not told");

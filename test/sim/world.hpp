@@ -221,7 +221,7 @@ class World {
         if (pair.flow[host]) own = std::min(own, pair.flow[host]->next_timeout());
         own = std::min(own, pair.app[host]->next_action());
       }
-      if (own != never) own = std::max(own, hosts_[host]->stalled_until);
+      if (stalled(host)) own = hosts_[host]->stalled_until;  // then there may be much to do
       at = std::min(at, own);
     }
     return at;
@@ -473,9 +473,10 @@ class World {
   Pair make_pair(std::uint32_t index) {
     Pair pair;
     for (std::uint32_t host = 0; host < 2; ++host)
-      pair.app[host] = std::make_unique<Application>(
-          plan_.script[index][host], hosts_[host]->memory_pointer, ContentKey{plan_.seed, index, host, 0},
-          ContentKey{plan_.seed, index, 1 - host, 0}, prng_.next());
+      pair.app[host] =
+          std::make_unique<Application>(plan_.script[index][host], hosts_[host]->memory_pointer,
+                                        ContentKey{plan_.seed, index, host, 0},
+                                        ContentKey{plan_.seed, index, 1 - host, 0}, prng_.next());
     pair.flow[client] = Traits::connect(setup(client, index, now_ + 10s));
     return pair;
   }

@@ -268,10 +268,8 @@ void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
-  const Duration patience = 3 * sender_.probe_interval(*options_);
-  const bool answers = state_ == FlowState::lingering;
-  timers_.arm(FlowTimer::linger,
-              later(now, answers ? std::max(patience, options_->linger_min) : patience));
+  const Duration patience = std::max(3 * sender_.probe_interval(*options_), options_->linger_min);
+  timers_.arm(FlowTimer::linger, later(now, patience));
 }
 
 /// FIN follows the last message at once; it names how many there are, so order does not matter.

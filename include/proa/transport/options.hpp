@@ -23,7 +23,7 @@ struct FlowOptions {
   Duration probe_variation_min = 20us;  // scheduler jitter of a poller
   Duration probe_max = 1s;
   Duration probe_before_sample = 1ms;
-  Duration linger_min = 100ms;    // an ended flow answers: ten doublings of a 100 us probe
+  Duration linger_min = 100ms;    // an ended flow answers or resets: ten doublings of 100 us
   Duration keepalive = 10s;       // a third of the idle limit: two may be lost
   Duration idle_limit = 30s;      // the smaller one of both ends counts
   Duration accept_limit = 5s;     // a half-open flow is dropped after this
