@@ -1,6 +1,7 @@
 // L2: one flow, sans-I/O: datagrams, time and submissions in; packets, deadlines and events out.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -41,6 +42,7 @@ class Flow {
         sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, congestion),
         receiver_(pool, options) {
     timers_.arm(FlowTimer::handshake, now);
+    cookie_for_ = sender_.packets().next();
     timers_.arm(FlowTimer::deadline,
                 role == Role::client ? deadline : later(now, options.accept_limit));
     sender_.congestion().on_packet_size(options.packet_bytes_max);
@@ -103,6 +105,7 @@ class Flow {
  private:
   // flow_receive.hpp
   [[nodiscard]] Drop handle_syn_ack(const Arrival&, const PacketHeader&, ByteView body) noexcept;
+  [[nodiscard]] Drop handle_retry(const Arrival&, const PacketHeader&, ByteView body) noexcept;
   [[nodiscard]] Drop handle_refuse(const Arrival&, const PacketHeader&, ByteView body) noexcept;
   [[nodiscard]] Drop handle_unknown_flow(const Arrival&, const PacketHeader&) noexcept;
   [[nodiscard]] Drop handle_data(const Arrival&, const PacketHeader&, ByteView frames) noexcept;
@@ -146,6 +149,9 @@ class Flow {
   Reason reset_reason_ = Reason::none;  // told to the peer
   std::uint8_t control_ = 0;            // PacketContent bits waiting to be sent
   std::uint8_t handshakes_sent_ = 0;
+  std::uint8_t cookie_length_ = 0;
+  std::array<std::byte, cookie_bytes_max> cookie_{};  // from a RETRY, for the next SYN
+  PacketNumber cookie_for_;                           // the first SYN that carries it
   bool as_client_ = false;
   bool established_pending_ = false;
   bool closed_pending_ = false;

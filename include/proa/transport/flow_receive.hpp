@@ -32,12 +32,13 @@ Drop Flow<Memory, Policy>::handle_datagram(const Arrival& arrival, ByteView data
       return handle_data(arrival, header, body);
     case PacketType::syn_ack:
       return handle_syn_ack(arrival, header, body);
+    case PacketType::retry:
+      return handle_retry(arrival, header, body);
     case PacketType::refuse:
       return handle_refuse(arrival, header, body);
     case PacketType::unknown_flow:
       return handle_unknown_flow(arrival, header);
     case PacketType::syn:
-    case PacketType::retry:
     case PacketType::path_probe:
     case PacketType::path_result:
       break;
@@ -108,6 +109,23 @@ template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::heard_from_peer(Instant now) noexcept {
   timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive));
   timers_.arm(FlowTimer::idle, later(now, idle_limit_));
+}
+
+/// The server is busy and wants proof that we answer here: the SYN goes again with its cookie.
+template <MessageMemory Memory, TransportPolicy Policy>
+Drop Flow<Memory, Policy>::handle_retry(const Arrival& arrival, const PacketHeader& header,
+                                        ByteView body) noexcept {
+  RetryBody retry;
+  if (const Drop why = RetryBody::parse(body, retry); why != Drop::none) return why;
+  if (state_ != FlowState::syn_sent || sender_.packets().find(header.number) == nullptr)
+    return Drop::protocol_violation;
+  // One cookie per SYN: a forger cannot make us send more than he does.
+  if (header.number.before(cookie_for_)) return Drop::duplicate_packet;
+  cookie_for_ = sender_.packets().next();
+  cookie_length_ = static_cast<std::uint8_t>(retry.cookie.size());
+  std::copy(retry.cookie.begin(), retry.cookie.end(), cookie_.begin());
+  timers_.arm(FlowTimer::handshake, arrival.now);
+  return Drop::none;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>

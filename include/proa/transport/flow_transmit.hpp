@@ -48,7 +48,8 @@ std::size_t Flow<Memory, Policy>::transmit_handshake(Instant now, MutableBytes o
   if (client) as_client_ = true;
   const PacketHeader header = make_header(now);
   const std::size_t size =
-      client ? detail::write_syn(out, header, identity_, *options_, {})
+      client ? detail::write_syn(out, header, identity_, *options_,
+                                 ByteView{cookie_}.first(cookie_length_))
              : detail::write_syn_ack(out, header, *options_) + Integrity::trailer_bytes;
   Integrity::seal(out.first(size));
 

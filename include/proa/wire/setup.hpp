@@ -3,6 +3,7 @@
 //  syn      | incarnation 4 | server port 2 | client port 2 | message bytes max 4 |
 //           | idle limit, ms 4 | cookie length 1 | cookie ... | padding to syn_bytes
 //  syn_ack  | incarnation 4 | message bytes max 4 | idle limit, ms 4 |
+//  retry    | cookie length 1 | cookie ... |
 //  refuse   | reason 1 |
 #pragma once
 #include <cstddef>
@@ -77,6 +78,25 @@ struct SynAckBody {
     w.be<0>(incarnation);
     w.be<4>(message_bytes_max);
     w.be<8>(idle_limit_ms);
+  }
+};
+
+struct RetryBody {
+  ByteView cookie;
+
+  [[nodiscard]] static constexpr Drop parse(ByteView body, RetryBody& out) noexcept {
+    if (body.empty()) return Drop::truncated;
+    const std::size_t length = std::to_integer<std::uint8_t>(body[0]);
+    if (length == 0 || length > cookie_bytes_max || length > body.size() - 1)
+      return Drop::bad_length;
+    out.cookie = body.subspan(1, length);
+    return Drop::none;
+  }
+  /// Returns the bytes written.
+  constexpr std::size_t write(MutableBytes out) const noexcept {
+    out[0] = static_cast<std::byte>(cookie.size());
+    for (std::size_t i = 0; i < cookie.size(); ++i) out[1 + i] = cookie[i];
+    return 1 + cookie.size();
   }
 };
 

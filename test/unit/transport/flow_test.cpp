@@ -147,3 +147,41 @@ TEST_CASE("silence past the idle limit ends the flow at both ends") {
   CHECK(pair.side[0].events.back().reason == Reason::idle_timeout);
   CHECK(pair.side[1].events.back().reason == Reason::idle_timeout);
 }
+
+TEST_CASE("a client asked to prove its address sends its SYN again with the cookie") {
+  FlowPair<> pair;
+  std::vector<std::vector<std::byte>> syns;
+  pair.lose = [&](int, const auto& packet) {
+    syns.push_back(packet);
+    return true;
+  };
+  pair.connect();
+  pair.run_for(10us);
+  REQUIRE(syns.size() == 1);
+  PacketHeader syn;
+  REQUIRE(PacketHeader::parse(syns[0], syn) == Drop::none);
+  const std::array<std::byte, 3> cookie{std::byte{9}, std::byte{8}, std::byte{7}};
+  const auto retry = [&](PacketNumber number) {
+    std::vector<std::byte> packet(PacketHeader::size + 4 + 4);
+    PacketHeader header;
+    header.type = PacketType::retry;
+    header.destination_flow = syn.source_flow;
+    header.number = number;
+    header.write(std::span{packet}.first<24>());
+    RetryBody{cookie}.write(std::span{packet}.subspan(24));
+    Crc32c::seal(packet);
+    return packet;
+  };
+  CHECK(pair.side[0].flow->handle_datagram({pair.now, {}, false}, retry(syn.number.plus(9))) ==
+        Drop::protocol_violation);
+  CHECK(pair.side[0].flow->handle_datagram({pair.now, {}, false}, retry(syn.number)) == Drop::none);
+  pair.run_for(10us);
+  REQUIRE(syns.size() == 2);
+  SynBody body;
+  REQUIRE(SynBody::parse(ByteView{syns[1]}.subspan(24), body) == Drop::none);
+  CHECK(std::equal(body.cookie.begin(), body.cookie.end(), cookie.begin(), cookie.end()));
+  CHECK(syns[1].size() == syn_bytes);
+  // The same RETRY again makes no third SYN: a forger gets one for one at best.
+  CHECK(pair.side[0].flow->handle_datagram({pair.now, {}, false}, retry(syn.number)) ==
+        Drop::duplicate_packet);
+}
