@@ -155,10 +155,11 @@ class ChannelServer {
     sleep_.awake();
     return false;
   }
-  /// After waking. False: the application's end of the doorbell is gone.
-  bool disarm() noexcept {
+  /// After waking; `rung`: the descriptor was readable, or nobody knows. False: the application's
+  /// end of the doorbell is gone.
+  bool disarm(bool rung = true) noexcept {
     sleep_.awake();
-    return bell_.hush();
+    return !rung || bell_.hush();
   }
   [[nodiscard]] int descriptor() const noexcept { return bell_.descriptor(); }
   /// For an engine that waits for this channel alone.

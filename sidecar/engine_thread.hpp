@@ -1,0 +1,264 @@
+// sidecar: the engine's thread: turns, commands of the control thread, sleeping.
+#pragma once
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <proa/base/clock.hpp>
+#include <proa/engine/engine.hpp>
+
+#include "app_side.hpp"
+#include "engine_host.hpp"
+#include "idler.hpp"
+
+namespace proa::sidecar {
+
+template <Nic NicT>
+class EngineThread final : public EngineHost {
+ public:
+  EngineThread(NicT nic, std::string nic_text, const EngineHostOptions& options)
+      : options_(options),
+        nic_text_(std::move(nic_text)),
+        nic_(std::move(nic)),
+        apps_(options.engine.apps_max, options.flows_per_user),
+        idler_(options.idle, options.spin_for),
+        engine_(nic_, apps_, options.engine, clock_()),
+        leaving_(options.engine.apps_max) {
+    watched_.reserve(fixed_descriptors + options.engine.apps_max);
+  }
+  ~EngineThread() override { join(); }
+
+  void start() override {
+    thread_ = std::thread{[this] { run(); }};
+  }
+  void join() override {
+    if (thread_.joinable()) thread_.join();
+  }
+  [[nodiscard]] EngineLink& link() noexcept override { return link_; }
+  [[nodiscard]] std::string nic_text() const override { return nic_text_; }
+
+ private:
+  using EngineT = Engine<NicT, ChannelAppSide>;
+  static constexpr std::size_t nic_descriptors_max = 8;
+  static constexpr std::size_t fixed_descriptors = 1 + nic_descriptors_max;
+  // The peers of a stopping sidecar are told; whoever does not answer by then learns it later.
+  static constexpr Duration farewell = std::chrono::milliseconds{200};
+
+  void run() noexcept {
+    settle_on_core();
+    while (!stopped_) {
+      take_commands();
+      const TurnReport report = engine_.turn(clock_);
+      tend_channels();
+      if (!report.idle()) {
+        idler_.worked(engine_.now());
+      } else if (idler_.rest(engine_.now())) {
+        sleep();
+      }
+    }
+    // Its peers hear nothing from here on; the control thread may free the channels.
+    link_.answer({EngineAnswer::Kind::stopped});
+  }
+
+  void settle_on_core() noexcept {
+    ::prctl(PR_SET_NAME, "proa-engine");
+    ::prctl(PR_SET_TIMERSLACK, 1UL);  // ns; the usual 50 us would be added to every sleep
+    if (options_.core < 0) return;
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(static_cast<std::size_t>(options_.core), &cores);
+    // A core that is not there was refused at start.
+    static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof cores, &cores));
+  }
+
+  // --- commands ---
+
+  void take_commands() noexcept {
+    EngineCommand command;
+    while (link_.waiting() && link_.next(command)) obey(command);
+  }
+
+  void obey(const EngineCommand& c) noexcept {
+    using Kind = EngineCommand::Kind;
+    switch (c.kind) {
+      case Kind::serve:
+        leaving_[c.app] = {};
+        return apps_.seat(c.app, *c.channel, c.user);
+      case Kind::abandon:
+        return abandon(c.app, Reason::application_gone);
+      case Kind::listen: {
+        const auto done = engine_.listen(c.app, c.port);
+        return link_.answer({EngineAnswer::Kind::listened, done ? Reason::none : done.error(),
+                             ChannelFault::none, c.app, c.session, c.request});
+      }
+      case Kind::unlisten: {
+        const bool done = engine_.unlisten(c.app, c.port);
+        return link_.answer({EngineAnswer::Kind::listened,
+                             done ? Reason::none : Reason::invalid_argument, ChannelFault::none,
+                             c.app, c.session, c.request});
+      }
+      case Kind::report:
+        fill(*c.report);
+        return link_.answer(
+            {EngineAnswer::Kind::reported, Reason::none, ChannelFault::none, 0, 0, c.request});
+      case Kind::stop:
+        return say_farewell();
+    }
+  }
+
+  void say_farewell() noexcept {
+    reset_flows([](AppCookie) { return true; }, Reason::stack_shutdown);
+    const Instant until = clock_() + farewell;
+    while (clock_() < until && (engine_.needs_turn() || engine_.flow_count() != 0)) {
+      engine_.turn(clock_);
+      ::sched_yield();
+    }
+    stopped_ = true;
+  }
+
+  /// Rare, so it may take memory: resetting changes the table that is walked.
+  template <class Wanted>
+  void reset_flows(Wanted&& wanted, Reason why) noexcept {
+    std::vector<FlowKey> keys;
+    engine_.for_each_flow([&](FlowKey key, AppCookie cookie, const auto&) {
+      if (wanted(cookie)) keys.push_back(key);
+    });
+    for (const FlowKey key : keys) static_cast<void>(engine_.reset(engine_.now(), key, why));
+  }
+
+  // --- applications that leave ---
+
+  struct Leaving {
+    bool now = false;
+    bool told = false;  // the control thread, that the channel is broken
+    bool lingered = false;
+    Instant until = never;
+  };
+
+  void abandon(std::uint32_t app, Reason why) noexcept {
+    Leaving& leaving = leaving_[app];
+    if (!apps_.seated(app) || leaving.now) return;  // given back before the command came
+    leaving = {true, false, false, clock_() + options_.linger};
+    ++leaving_count_;
+    apps_.channel(app).abandon();
+    engine_.abandon(engine_.now(), app, why);
+  }
+
+  /// A channel that was caught or left by itself is abandoned; an abandoned one whose flows have
+  /// ended is given back.
+  void tend_channels() noexcept {
+    if (!apps_.attention() && leaving_count_ == 0) [[likely]]
+      return;
+    apps_.attended();
+    for (std::size_t i = 0; i < apps_.taken().size();) {
+      const std::uint32_t app = apps_.taken()[i];
+      tend(app);
+      if (i < apps_.taken().size() && apps_.taken()[i] == app) ++i;  // else it was given back
+    }
+  }
+
+  void tend(std::uint32_t app) noexcept {
+    ChannelServer& channel = apps_.channel(app);
+    Leaving& leaving = leaving_[app];
+    if (!leaving.now) {
+      if (channel.serving() && !apps_.left(app)) return;
+      const bool caught = channel.fault() != ChannelFault::none;
+      abandon(app, caught ? Reason::channel_violation : Reason::application_gone);
+      leaving.told = true;
+    }
+    if (leaving.told && link_.can_answer()) {
+      link_.answer({EngineAnswer::Kind::broken, Reason::none, channel.fault(), app});
+      leaving.told = false;
+    }
+    if (!leaving.lingered && engine_.now() >= leaving.until) {
+      leaving.lingered = true;
+      reset_flows([app](AppCookie cookie) { return cookie.app == app; }, Reason::application_gone);
+    }
+    if (leaving.told || engine_.flow_count(app) != 0 || !channel.idle() || !link_.can_answer())
+      return;
+    --leaving_count_;
+    leaving = {};
+    apps_.unseat(app);
+    link_.answer({EngineAnswer::Kind::retired, Reason::none, ChannelFault::none, app});
+  }
+
+  // --- sleeping ---
+
+  void sleep() noexcept {
+    const Instant wake_at = engine_.next_timeout();
+    const Instant now = clock_();
+    if (wake_at <= now) return;
+    watched_.clear();
+    watched_.push_back({link_.engine_descriptor(), POLLIN, 0});
+    std::array<int, nic_descriptors_max> nic{};
+    const std::size_t of_nic = nic_.wait_descriptors(std::span{nic});
+    for (std::size_t i = 0; i < of_nic; ++i) watched_.push_back({nic[i], POLLIN, 0});
+    Duration at_most = wake_at == never ? longest_sleep : std::min(longest_sleep, wake_at - now);
+    if (leaving_count_ != 0) at_most = std::min(at_most, leaving_look);
+    if (of_nic == 0) at_most = std::min(at_most, idler_.next_nap());
+    const std::size_t first_bell = watched_.size();
+    const bool quiet = (of_nic == 0 || nic_.arm_wait()) && apps_.arm(watched_) && !link_.waiting();
+    if (quiet) wait(at_most, of_nic == 0);
+    apps_.disarm(std::span{watched_}.subspan(first_bell));
+    if (of_nic != 0) nic_.disarm_wait();
+  }
+
+  void wait(Duration at_most, bool nap) noexcept {
+    const timespec limit{static_cast<time_t>(at_most.count() / 1'000'000'000),
+                         static_cast<long>(at_most.count() % 1'000'000'000)};
+    ++sleeps_;
+    if (nap) ++naps_;
+    if (::ppoll(watched_.data(), watched_.size(), &limit, nullptr) > 0 && watched_[0].revents != 0)
+      link_.hush_engine();
+  }
+
+  // --- report ---
+
+  void fill(EngineReport& out) noexcept {
+    out.counters = engine_.counters();
+    out.interface = std::as_const(engine_).interface().counters();
+    out.neighbours = std::as_const(engine_).interface().neighbour_count();
+    out.sleeps = sleeps_;
+    out.naps = naps_;
+    out.gives_way = idler_.gives_way();
+    out.link_up = nic_.link_up();
+    engine_.for_each_flow([&](FlowKey, AppCookie cookie, const auto& flow) {
+      if (out.flows.size() < out.flows.capacity()) out.flows.push_back({cookie.app, flow.info()});
+    });
+    for (const std::uint32_t app : apps_.taken()) {
+      if (out.channels.size() == out.channels.capacity()) break;
+      ChannelServer& channel = apps_.channel(app);
+      out.channels.push_back({app, engine_.flow_count(app), channel.leases_out(),
+                              channel.requests_served(), channel.events_written(),
+                              channel.serving()});
+    }
+  }
+
+  static constexpr Duration longest_sleep = std::chrono::seconds{1};
+  static constexpr Duration leaving_look = std::chrono::milliseconds{1};
+
+  EngineHostOptions options_;
+  std::string nic_text_;
+  CycleClock clock_;
+  EngineLink link_;
+  NicT nic_;
+  ChannelAppSide apps_;
+  Idler idler_;
+  EngineT engine_;
+  std::vector<Leaving> leaving_;  // by application
+  std::uint32_t leaving_count_ = 0;
+  std::vector<pollfd> watched_;
+  std::uint64_t sleeps_ = 0, naps_ = 0;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+}  // namespace proa::sidecar
