@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include <fmt/format.h>
+
 #include <toml++/toml.h>
+#include "units_text.hpp"
 
 namespace proa::sidecar {
 namespace {
@@ -53,8 +56,7 @@ class Reader {
       if (!key.section.empty() && std::find(known.begin(), known.end(), text) == known.end())
         known.push_back(text);
     }
-    fail(node,
-         fmt::format("unknown section [{}], expected one of {}", name, fmt::join(known, ", ")));
+    fail(node, fmt::format("unknown section [{}], expected one of {}", name, joined(known, ", ")));
   }
 
   void read_interfaces(Config& config, const toml::node& node) const {
@@ -82,9 +84,9 @@ class Reader {
       if (expected) fail(node, fmt::format("{} is {}, expected {}", name, shown(node), *expected));
       return;
     }
-    fail(node, fmt::format("unknown key {}{}, expected one of {}", name,
-                           section.empty() ? "" : fmt::format(" in [{}]", section),
-                           fmt::join(known, ", ")));
+    fail(node,
+         fmt::format("unknown key {}{}, expected one of {}", name,
+                     section.empty() ? "" : fmt::format(" in [{}]", section), joined(known, ", ")));
   }
 
   static std::optional<Value> value_of(const toml::node& node) {
@@ -149,12 +151,11 @@ tl::expected<Config, std::string> parse_config(std::string_view toml, const std:
 
 tl::expected<Config, std::string> load_config(const std::string& file) {
   std::ifstream in{file};
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  if (!in || !text)
+  const std::string text{std::istreambuf_iterator<char>{in}, {}};
+  if (!in.is_open() || in.bad())
     return tl::unexpected{
         fmt::format("{}: cannot be read; expected a TOML file this user may read", file)};
-  return parse_config(text.str(), file);
+  return parse_config(text, file);
 }
 
 tl::expected<void, std::string> check_config(const Config& config) {

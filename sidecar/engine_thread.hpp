@@ -193,8 +193,10 @@ class EngineThread final : public EngineHost {
   // --- sleeping ---
 
   void sleep() noexcept {
-    const Instant wake_at = engine_.next_timeout();
     const Instant now = clock_();
+    // An idle turn although something waits: the NIC takes nothing, its ring is full or link down.
+    const bool blocked = engine_.needs_turn();
+    const Instant wake_at = blocked ? never : engine_.next_timeout();
     if (wake_at <= now) return;
     watched_.clear();
     watched_.push_back({link_.engine_descriptor(), POLLIN, 0});
@@ -203,10 +205,10 @@ class EngineThread final : public EngineHost {
     for (std::size_t i = 0; i < of_nic; ++i) watched_.push_back({nic[i], POLLIN, 0});
     Duration at_most = wake_at == never ? longest_sleep : std::min(longest_sleep, wake_at - now);
     if (leaving_count_ != 0) at_most = std::min(at_most, leaving_look);
-    if (of_nic == 0) at_most = std::min(at_most, idler_.next_nap());
+    if (of_nic == 0 || blocked) at_most = std::min(at_most, idler_.next_nap());
     const std::size_t first_bell = watched_.size();
     const bool quiet = (of_nic == 0 || nic_.arm_wait()) && apps_.arm(watched_) && !link_.waiting();
-    if (quiet) wait(at_most, of_nic == 0);
+    if (quiet) wait(at_most, of_nic == 0 || blocked);
     apps_.disarm(std::span{watched_}.subspan(first_bell));
     if (of_nic != 0) nic_.disarm_wait();
   }

@@ -4,7 +4,6 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <proa/wire/address_text.hpp>
 
@@ -24,8 +23,12 @@ std::string quoted(std::string_view text) { return fmt::format("\"{}\"", text); 
 
 std::string quoted_list(const std::vector<std::string>& texts) {
   std::string out = "[";
-  for (const std::string& text : texts) out += (out.size() > 1 ? ", " : "") + quoted(text);
-  return out + "]";
+  for (const std::string& text : texts) {
+    if (out.size() > 1) out += ", ";
+    out += quoted(text);
+  }
+  out += ']';
+  return out;
 }
 
 template <class Field>
@@ -104,7 +107,7 @@ Key duration_key(Place p, Field field, Duration least, Duration most) {
 
 template <class Enum, std::size_t N, class Field>
 Key choice_key(Place p, Field field, std::array<std::string_view, N> names) {
-  const std::string choices = fmt::format("\"{}\"", fmt::join(names, "\", \""));
+  const std::string choices = fmt::format("\"{}\"", joined(names, "\", \""));
   return {p.section,
           p.name,
           p.option,

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include "units_text.hpp"
 
 namespace proa::sidecar {
 namespace {
@@ -78,7 +80,7 @@ std::optional<std::string> override_by(const Given& given, Config& config) {
     // A wrong number is told by what the key expects.
     const Value value = value_of(*key, texts).value_or(Value{texts.front()});
     if (const auto expected = key->set({config, interface}, value))
-      return fmt::format("--{} is {}, expected {}", key->option, fmt::join(texts, " "), *expected);
+      return fmt::format("--{} is {}, expected {}", key->option, joined(texts, " "), *expected);
   }
   return std::nullopt;
 }

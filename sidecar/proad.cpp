@@ -20,6 +20,7 @@
 #include "daemon.hpp"
 #include "options.hpp"
 #include "privileges.hpp"
+#include "units_text.hpp"
 
 namespace proa::sidecar {
 namespace {
@@ -91,8 +92,8 @@ void notify_system(const char* text) {
 }
 
 void say_ready(const CommandLine& line, const std::vector<std::string>& names) {
-  const std::string text = fmt::format("proad ready: socket {}, {}\n", line.config.control.socket,
-                                       fmt::join(names, ", "));
+  const std::string text =
+      fmt::format("proad ready: socket {}, {}\n", line.config.control.socket, joined(names, ", "));
   if (line.ready_fd >= 0) {
     [[maybe_unused]] const auto written = ::write(line.ready_fd, text.data(), text.size());
     ::close(line.ready_fd);

@@ -135,7 +135,7 @@ void add_counters(std::string& out, std::string_view title, const std::vector<Co
 
 void add_interface(std::string& out, const InterfaceStatus& i, bool all) {
   std::string addresses;
-  for (const IpPrefix& p : i.options.addresses) addresses += " " + to_text(p);
+  for (const IpPrefix& p : i.options.addresses) addresses += ' ' + to_text(p);
   out += fmt::format("interface {}: {}\n   {} mac {} mtu {} udp ports {}-{}\n", i.name, i.nic,
                      addresses, to_text(i.options.mac), i.options.mtu_bytes,
                      i.options.udp_port_first, i.options.udp_port_last);
@@ -202,8 +202,12 @@ std::string json(std::string_view text) {
 template <class List, class Show>
 std::string json_list(const List& list, Show&& show) {
   std::string out = "[";
-  for (const auto& entry : list) out += (out.size() > 1 ? ",\n" : "") + show(entry);
-  return out + "]";
+  for (const auto& entry : list) {
+    if (out.size() > 1) out += ",\n";
+    out += show(entry);
+  }
+  out += ']';
+  return out;
 }
 
 std::string json(const std::vector<Counter>& counters) {

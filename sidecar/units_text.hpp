@@ -18,4 +18,17 @@ namespace proa::sidecar {
 [[nodiscard]] std::optional<Duration> parse_duration(std::string_view text);
 [[nodiscard]] std::string duration_text(Duration duration);
 
+/// "a, b, c"
+template <class Texts>
+[[nodiscard]] std::string joined(const Texts& texts, std::string_view between) {
+  std::string out;
+  bool first = true;
+  for (const auto& text : texts) {
+    if (!first) out += between;
+    first = false;
+    out += text;
+  }
+  return out;
+}
+
 }  // namespace proa::sidecar

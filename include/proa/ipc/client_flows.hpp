@@ -35,8 +35,8 @@ struct ClientFlow {
 /// Threading: the stack's thread. May throw std::bad_alloc at construction only.
 class ClientFlows {
  public:
-  explicit ClientFlows(std::uint32_t flows_max)
-      : flows_max_(flows_max), table_(std::size_t{flows_max} * 2), recycled_(flows_max) {}
+  explicit ClientFlows(std::uint32_t per_side)
+      : flows_max_(per_side), table_(std::size_t{per_side} * 2), recycled_(per_side) {}
 
   [[nodiscard]] std::uint32_t open_count() const noexcept { return open_count_; }
   [[nodiscard]] std::uint32_t slots() const noexcept { return flows_max_ * 2; }

@@ -26,8 +26,8 @@ struct ServerFlow {
 /// Threading: the engine's thread.
 class ServerFlows {
  public:
-  explicit ServerFlows(std::uint32_t flows_max)
-      : flows_max_(flows_max), table_(std::size_t{flows_max} * 2), recycled_(flows_max) {}
+  explicit ServerFlows(std::uint32_t per_side)
+      : flows_max_(per_side), table_(std::size_t{per_side} * 2), recycled_(per_side) {}
 
   [[nodiscard]] std::uint32_t open_count() const noexcept { return open_count_; }
 
