@@ -79,7 +79,7 @@ TEST_CASE("Random arming, cancelling and late polling agree with a list of deadl
   TimingWheel wheel{entries, now};
   std::map<std::uint32_t, Instant> model;
   const auto span_of = [&] {
-    return Duration{static_cast<Duration::rep>(random.below(2U << random.below(38)))};
+    return Duration{static_cast<Duration::rep>(random.below(std::uint64_t{2} << random.below(38)))};
   };
   for (int step = 0; step < 3000; ++step) {
     const auto i = static_cast<std::uint32_t>(random.below(entries));

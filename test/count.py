@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Counts test cases in the logs of `meson test`, not just programs.
+
+usage: count.py NAME=TESTLOG.json...     (last line: N passed, N failed; exit code 1 unless all is well)
+
+A Catch2 program counts its cases; a program that prints `N passed, N failed` counts those; any other counts
+as one. A program that failed counts as one failure at least, whatever it printed. Skipped ones are named.
+"""
+import json
+import pathlib
+import re
+import sys
+
+CATCH_ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)$", re.M)
+CATCH_SOME_FAILED = re.compile(r"^test cases:\s*\d+((?:\s*\|\s*\d+ [a-z ]+)+)$", re.M)
+OWN_LINE = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
+BAD = {"FAIL", "TIMEOUT", "ERROR", "INTERRUPT", "UNEXPECTEDPASS"}
+
+
+def cases_in(output):
+    """(passed, failed) as the program says, or None when it says nothing."""
+    if found := OWN_LINE.findall(output):
+        return int(found[-1][0]), int(found[-1][1])
+    if found := CATCH_SOME_FAILED.findall(output):
+        parts = dict(reversed(part.strip().split(" ", 1)) for part in found[-1].split("|")[1:])
+        return int(parts.get("passed", 0)) + int(parts.get("failed as expected", 0)), int(parts.get("failed", 0))
+    if found := CATCH_ALL_PASSED.findall(output):
+        return int(found[-1]), 0
+    if re.search(r"^No tests ran", output, re.M):
+        return 0, 0
+    return None
+
+
+def count(entry):
+    """(passed, failed) of one program; an empty program is a failure: it was meant to test something."""
+    bad = entry["result"] in BAD
+    passed, failed = cases_in(entry.get("stdout", "")) or ((0, 1) if bad else (1, 0))
+    if (bad or passed == 0) and failed == 0:
+        failed = 1
+    return passed, failed
+
+
+def main(arguments):
+    passed = failed = 0
+    notes = []
+    for argument in arguments:
+        name, log = argument.split("=", 1)
+        lines = pathlib.Path(log).read_text(encoding="utf-8").splitlines() if pathlib.Path(log).exists() else []
+        if not lines:
+            notes.append(f"FAILED  {name}: nothing ran")
+            failed += 1
+        subtotal = [0, 0]
+        for entry in map(json.loads, lines):
+            if entry["result"] == "SKIP":
+                said = entry.get("stdout", "").strip().splitlines() or entry.get("stderr", "").strip().splitlines()
+                notes.append(f"skipped {name}: {entry['name']}: {said[-1] if said else 'it does not say why'}")
+                continue
+            good, bad = count(entry)
+            subtotal = [subtotal[0] + good, subtotal[1] + bad]
+            if bad:
+                notes.append(f"FAILED  {name}: {entry['name']} ({entry['result']}, {bad} failed)")
+        print(f"{name}: {subtotal[0]} passed, {subtotal[1]} failed.")
+        passed, failed = passed + subtotal[0], failed + subtotal[1]
+    print("\n".join(notes) + ("\n" if notes else "") + f"{passed} passed, {failed} failed")
+    return 0 if passed > 0 and failed == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
