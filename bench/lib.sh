@@ -2,10 +2,11 @@
 # For test/run.sh, bench/demo.sh and the end-to-end tests: packages, build, two hosts. Source it.
 
 # What a fresh Debian 12 needs to build and run Proa.
+# shellcheck disable=SC2034  # used by those who source this
 proa_build_packages=(g++ meson ninja-build pkg-config libfmt-dev libcli11-dev libexpected-dev catch2
   libboost-dev libtomlplusplus-dev libdpdk-dev iproute2 python3)
 # What the tests need besides.
-# shellcheck disable=SC2034  # used by test/run.sh
+# shellcheck disable=SC2034
 proa_test_packages=(clang libclang-rt-14-dev clang-format-14 shellcheck tshark binutils procps
   iputils-ping ethtool)
 
@@ -64,8 +65,8 @@ proa_hosts_up() {
   local tag=$1 mtu=${2:-1500} host
   ((EUID == 0)) || proa_fail "Network namespaces need root; run this as root."
   proa_host_a=proa-$tag-$$-a proa_host_b=proa-$tag-$$-b
-  ip netns add "$proa_host_a" && ip netns add "$proa_host_b" &&
-    ip -n "$proa_host_a" link add wire0 type veth peer name wire0 netns "$proa_host_b" ||
+  { ip netns add "$proa_host_a" && ip netns add "$proa_host_b" &&
+    ip -n "$proa_host_a" link add wire0 type veth peer name wire0 netns "$proa_host_b"; } ||
     proa_fail "Cannot make two network namespaces with a veth pair; is this a restricted container?"
   for host in a b; do
     local -n name=proa_host_$host

@@ -32,9 +32,9 @@ round() {
 proa_install "${proa_build_packages[@]}" "${proa_test_packages[@]}"
 
 # clang takes the sanitizer build, so that every line is seen by both compilers.
-debug='-Doptimization=1 -Ddebug=true -Db_lundef=false'
+debug='-Doptimization=1 -Dcpp_args=-g1 -Db_lundef=false'
 round release '--buildtype=release' ''
-CXX=clang++ round asan "$debug -Db_sanitize=address,undefined" '' \
-  --timeout-multiplier 3 --no-suite tidy --no-suite bench
-round tsan "$debug -Db_sanitize=thread" 'test/unit_tests' \
-  --timeout-multiplier 5 unit
+CXX=clang++ round asan "$debug -Db_sanitize=address,undefined -Dbench=false -Dtidy=false" '' \
+  --timeout-multiplier 3
+round tsan "$debug -Db_sanitize=thread -Dbench=false -Dtidy=false" 'test/thread_tests' \
+  --timeout-multiplier 5 --suite threads
