@@ -1,3 +1,4 @@
+// Tests of engine/neighbours.hpp.
 #include <catch2/catch.hpp>
 #include <proa/base/prng.hpp>
 #include <proa/engine/neighbours.hpp>

@@ -1,3 +1,4 @@
+// Tests of engine/routes.hpp.
 #include <catch2/catch.hpp>
 #include <proa/engine/interface_options.hpp>
 #include <proa/engine/routes.hpp>

@@ -1,3 +1,4 @@
+// Tests of wire/address_text.hpp.
 #include <catch2/catch.hpp>
 #include <proa/wire/address_text.hpp>
 

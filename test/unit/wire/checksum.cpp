@@ -1,3 +1,4 @@
+// Tests of wire/checksum.hpp.
 #include <catch2/catch.hpp>
 #include <proa/base/prng.hpp>
 #include <proa/wire/checksum.hpp>

@@ -1,3 +1,4 @@
+// Tests of wire/ethernet.hpp and wire/arp.hpp.
 #include <catch2/catch.hpp>
 #include <proa/wire/arp.hpp>
 #include <proa/wire/ethernet.hpp>

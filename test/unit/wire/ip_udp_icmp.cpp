@@ -1,3 +1,4 @@
+// Tests of wire/ip.hpp, wire/udp.hpp and wire/icmp.hpp.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <proa/base/prng.hpp>
