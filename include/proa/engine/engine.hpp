@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <proa/base/check.hpp>
@@ -73,7 +74,7 @@ class Engine {
     const auto slot = open_slot(key);
     if (!slot) return failed(Reason::no_such_flow);
     const auto done = flows_[*slot].flow.close(now, deadline);
-    flows_[*slot].closing = true;
+    if (done && !std::exchange(flows_[*slot].closing, true)) ++closing_flows_;
     settle(*slot);
     return done;
   }
@@ -103,6 +104,9 @@ class Engine {
 
   // --- what can be seen ---
 
+  [[nodiscard]] bool is_open(FlowKey key) const noexcept { return open_slot(key).has_value(); }
+  /// Flows that were closed and whose `closed` event has not been delivered yet.
+  [[nodiscard]] std::uint32_t closing_flows() const noexcept { return closing_flows_; }
   [[nodiscard]] std::optional<FlowDetails> info(FlowKey key) const noexcept {
     const auto slot = flows_.find(key);
     if (!slot) return std::nullopt;
@@ -230,6 +234,10 @@ class Engine {
     apps_[app].memory.push_back(slot, memory_links());
     apps_with_memory_[app / 64] |= std::uint64_t{1} << (app % 64);
   }
+  void note_end(Slot& host) noexcept {
+    if (std::exchange(host.ended, true)) return;
+    if (host.closing) --closing_flows_;
+  }
   void destroy(std::uint32_t slot) noexcept;
   std::uint32_t make_flow(AppCookie cookie, const HeaderTemplate& header, Role role,
                           const FlowIdentity& who, Instant now, Instant deadline) noexcept;
@@ -283,6 +291,7 @@ class Engine {
   bool catching_up_ = false;       // a long gap: no timer until a burst returns short
   std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it
   std::uint32_t half_open_ = 0;
+  std::uint32_t closing_flows_ = 0;
   std::uint32_t send_budget_ = 0;  // packets this turn may still send
   UdpChecksumBy udp_checksum_ = UdpChecksumBy::zero;
   std::uint16_t next_client_port_;

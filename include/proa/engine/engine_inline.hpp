@@ -87,6 +87,7 @@ void Engine<NicT, AppSide, Policy>::destroy(std::uint32_t slot) noexcept {
   --app.flow_count;
   wheel_.cancel(slot);
   if (!host.named) --half_open_;
+  note_end(host);
   ++counters_.flows_ended;
   flows_.erase(slot);
 }

@@ -222,10 +222,10 @@ void Engine<NicT, AppSide, Policy>::deliver(std::uint32_t slot, const FlowEvent&
   Slot& host = flows_[slot];
   if (event.kind == FlowEventKind::accepted && !accept(slot)) return;
   if (!host.named) {  // it ended before it was accepted: the application never heard of it
-    host.ended = host.ended || event.kind == FlowEventKind::closed;
+    if (event.kind == FlowEventKind::closed) note_end(host);
     return;
   }
-  if (event.kind == FlowEventKind::closed) host.ended = true;
+  if (event.kind == FlowEventKind::closed) note_end(host);
   ++report_.events;
   app_side_->deliver(host.cookie, flows_.key(slot), event);
 }

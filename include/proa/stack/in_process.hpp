@@ -1,0 +1,227 @@
+// L4: the placement in which the stack runs in the application's own thread.
+#pragma once
+#include <sys/random.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <tl/expected.hpp>
+
+#include <proa/base/clock.hpp>
+#include <proa/engine/engine.hpp>
+#include <proa/engine/give_way.hpp>
+#include <proa/nic/port.hpp>
+#include <proa/stack/direct_side.hpp>
+#include <proa/stack/in_process_options.hpp>
+#include <proa/stack/placement.hpp>
+#include <proa/stack/waiter.hpp>
+
+namespace proa {
+
+namespace detail {
+
+template <class Policy>
+struct ClockOf {
+  using type = CycleClock;
+};
+/// A policy may bring its own clock: a callable that returns the Instant (virtual time in tests).
+template <class Policy>
+requires requires { typename Policy::Clock; }
+struct ClockOf<Policy> {
+  using type = typename Policy::Clock;
+};
+
+struct DropLocal {
+  template <class Home>
+  void operator()(Home* home) const noexcept {
+    home->drop_local();
+  }
+};
+
+}  // namespace detail
+
+/// One queue pair of `NicT` and the engine behind it, driven by the calls of one thread: silence of
+/// the application past the idle limit looks dead to its peers.
+template <Nic NicT, class Policy = DefaultPolicy>
+class InProcess {
+ public:
+  using PortT = Port<NicT>;
+  using Options = InProcessOptions<typename PortT::Options>;
+  using Memory = HeapMemory;
+  using EngineT = Engine<NicT, DirectSide, Policy>;
+  using FlowInfo = typename EngineT::FlowDetails;
+  using Counters = EngineCounters;
+  template <class T>
+  using Opened = tl::expected<T, std::string>;
+
+  /// Opens a port of its own and takes its first queue pair.
+  [[nodiscard]] static Opened<std::unique_ptr<InProcess>> open(const Options& options) {
+    auto port = PortT::open(options.nic);
+    if (!port) return tl::unexpected{std::move(port).error()};
+    return open(*port, options);
+  }
+  /// Takes the next queue pair of a port that others use too.
+  [[nodiscard]] static Opened<std::unique_ptr<InProcess>> open(PortT& port,
+                                                               const Options& options) {
+    auto nic = port.take_queue();
+    if (!nic) return tl::unexpected{std::move(nic).error()};
+    return adopt(std::move(*nic), options);
+  }
+  /// Runs on a queue pair somebody else has set up.
+  [[nodiscard]] static Opened<std::unique_ptr<InProcess>> adopt(NicT nic, const Options& options);
+
+  InProcess(const InProcess&) = delete;
+  InProcess& operator=(const InProcess&) = delete;
+  ~InProcess() {
+    engine_.abandon(clock_(), 0, Reason::stack_shutdown);
+    engine_.flush(clock_);
+  }
+
+  [[nodiscard]] Instant now() noexcept { return clock_(); }
+  [[nodiscard]] LeaseHome<Memory>& home() noexcept { return *home_; }
+
+  [[nodiscard]] Expected<void> listen(std::uint16_t port) noexcept {
+    return engine_.listen(0, port);
+  }
+  [[nodiscard]] Expected<void> unlisten(std::uint16_t port) noexcept {
+    if (engine_.unlisten(0, port)) return {};
+    return failed(Reason::invalid_argument);
+  }
+  [[nodiscard]] Expected<FlowHandle> connect(const Endpoint& peer, Instant deadline) noexcept {
+    const auto key = engine_.connect(clock_(), {0, 0}, peer, deadline);
+    if (!key) return failed(key.error());
+    return FlowHandle{key->value};
+  }
+  [[nodiscard]] Expected<MessageBlock> allocate(std::uint32_t length) noexcept {
+    if (length > message_bytes_max_) return failed(Reason::message_too_large);
+    const auto block = home_->memory().allocate_send(length);
+    if (!block) return failed(Reason::out_of_memory);
+    return *block;
+  }
+  [[nodiscard]] Expected<MessageNumber> send(FlowHandle flow, const MessageBlock& block,
+                                             bool notify) noexcept {
+    return engine_.submit(engine_.now(), {flow.value}, block, notify);
+  }
+  [[nodiscard]] Expected<MessageNumber> send_copy(FlowHandle flow, std::span<const std::byte> bytes,
+                                                  bool notify) noexcept;
+  [[nodiscard]] Expected<void> close(FlowHandle flow, Instant deadline) noexcept {
+    return engine_.close(clock_(), {flow.value}, deadline);
+  }
+  [[nodiscard]] Expected<void> reset(FlowHandle flow) noexcept {
+    return engine_.reset(clock_(), {flow.value}, Reason::reset_by_application);
+  }
+
+  [[nodiscard]] bool take_event(PlacementEvent& event) noexcept { return side_.take(event); }
+  void turn() noexcept {
+    const TurnReport report = engine_.turn(clock_);
+    if (report.idle()) [[likely]]
+      return give_way_.idle(engine_.now());
+    active_at_ = engine_.now();
+    waiter_.stir();
+  }
+  void flush() noexcept { engine_.flush(clock_); }
+  void sleep(Instant until) noexcept {
+    const Instant now = engine_.now();
+    until = std::min(until, engine_.next_timeout());
+    if constexpr (requires { clock_.sleep_until(until); }) {
+      clock_.sleep_until(until);
+    } else {
+      if (now - active_at_ < spin_ && !give_way_.oversubscribed()) return;
+      waiter_.sleep(nic_, clock_(), until);
+    }
+  }
+  [[nodiscard]] bool arm() noexcept {
+    return side_.empty() && !engine_.needs_turn() &&
+           waiter_.arm(nic_, clock_(), engine_.next_timeout());
+  }
+  [[nodiscard]] int native_handle() const noexcept { return waiter_.handle(); }
+  [[nodiscard]] std::uint32_t closing_flows() noexcept { return engine_.closing_flows(); }
+
+  [[nodiscard]] Expected<FlowInfo> flow_info(FlowHandle flow) noexcept {
+    const auto info = engine_.info({flow.value});
+    if (!info) return failed(Reason::no_such_flow);
+    return *info;
+  }
+  [[nodiscard]] Counters counters() noexcept { return engine_.counters(); }
+  [[nodiscard]] const EngineT& engine() const noexcept { return engine_; }
+  [[nodiscard]] const NicT& nic() const noexcept { return nic_; }
+
+ private:
+  InProcess(NicT nic, Waiter waiter, const Options& options, const EngineOptions& engine)
+      : home_(new LeaseHome<Memory>(options.memory)),
+        nic_(std::move(nic)),
+        waiter_(std::move(waiter)),
+        side_(*home_),
+        engine_(nic_, side_, engine, clock_()),
+        spin_(options.spin),
+        message_bytes_max_(options.engine.flow.message_bytes_max) {
+    static_assert(Placement<InProcess>);
+  }
+
+  std::unique_ptr<LeaseHome<Memory>, detail::DropLocal> home_;  // goes last
+  NicT nic_;
+  typename detail::ClockOf<Policy>::type clock_;
+  Waiter waiter_;
+  DirectSide side_;
+  EngineT engine_;
+  GiveWay give_way_;
+  Instant active_at_{};
+  Duration spin_;
+  std::uint32_t message_bytes_max_;
+};
+
+template <Nic NicT, class Policy>
+auto InProcess<NicT, Policy>::adopt(NicT nic, const Options& options)
+    -> Opened<std::unique_ptr<InProcess>> {
+  EngineOptions engine = options.engine;
+  InterfaceOptions interface = options.interface;
+  if (interface.mac.is_zero()) interface.mac = nic.capabilities().mac;
+  engine.flow.packet_bytes_max = interface.mtu_bytes;  // the engine takes the headers off
+  auto plan = InterfacePlan::make(std::move(interface));
+  if (!plan) return tl::unexpected{std::move(plan).error()};
+  engine.interface = std::move(*plan);
+  engine.apps_max = 1;
+  std::uint64_t random[2] = {};
+  if (engine.seed == 0 && ::getrandom(random, sizeof random, 0) == sizeof random) {
+    engine.seed = random[0];
+    engine.flow.incarnation = static_cast<std::uint32_t>(random[1]);
+  }
+  if (engine.flow.incarnation == 0)
+    engine.flow.incarnation = Prng{engine.seed ^ 0x696e'6361'726eU}.next32();
+  auto waiter = Waiter::open(nic);
+  if (!waiter) return tl::unexpected{std::move(waiter).error()};
+  try {
+    return std::unique_ptr<InProcess>{
+        new InProcess(std::move(nic), std::move(*waiter), options, engine)};
+  } catch (const std::bad_alloc&) {
+    return tl::unexpected{std::string{
+        "not enough address space for the stack; lower flows, send_memory or receive_memory"}};
+  }
+}
+
+template <Nic NicT, class Policy>
+Expected<MessageNumber> InProcess<NicT, Policy>::send_copy(FlowHandle flow,
+                                                           std::span<const std::byte> bytes,
+                                                           bool notify) noexcept {
+  if (bytes.size() > message_bytes_max_) return failed(Reason::message_too_large);
+  HeapMemory& memory = home_->memory();
+  const auto length = static_cast<std::uint32_t>(bytes.size());
+  const auto block = memory.allocate_send(length);
+  if (!block) {
+    if (!engine_.is_open({flow.value})) return failed(Reason::no_such_flow);
+    side_.note_starved({flow.value}, length);
+    return failed(Reason::would_block);
+  }
+  if (!bytes.empty()) std::memcpy(block->data, bytes.data(), bytes.size());
+  const auto number = engine_.submit(engine_.now(), {flow.value}, *block, notify);
+  if (!number) memory.release(*block);
+  return number;
+}
+
+}  // namespace proa

@@ -1,0 +1,121 @@
+// L4: how a thread sleeps until its NIC or its timers need it.
+#pragma once
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <tl/expected.hpp>
+
+#include <proa/base/time.hpp>
+#include <proa/nic/nic.hpp>
+
+namespace proa {
+
+/// One epoll descriptor over the NIC's descriptors and a timer, so that one handle tells everything
+/// that can wake an engine. A NIC without descriptors is looked at in growing steps up to 1 ms.
+class Waiter {
+ public:
+  template <Nic NicT>
+  [[nodiscard]] static tl::expected<Waiter, std::string> open(NicT& nic) {
+    Waiter waiter;
+    waiter.epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    waiter.timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (waiter.epoll_ < 0 || waiter.timer_ < 0 || !waiter.watch(waiter.timer_))
+      return tl::unexpected{std::string{"no descriptors for waiting: "} + std::strerror(errno) +
+                            "; raise the limit of open files (ulimit -n)"};
+    std::array<int, 8> descriptors{};
+    const std::size_t count = nic.wait_descriptors(descriptors);
+    for (std::size_t i = 0; i < count; ++i)
+      waiter.nic_tells_ = waiter.watch(descriptors[i]) || waiter.nic_tells_;
+    return waiter;
+  }
+  Waiter(Waiter&& other) noexcept { swap(other); }
+  Waiter& operator=(Waiter&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Waiter() {
+    if (timer_ >= 0) ::close(timer_);
+    if (epoll_ >= 0) ::close(epoll_);
+  }
+
+  [[nodiscard]] int handle() const noexcept { return epoll_; }
+
+  /// Something happened: look closely again.
+  void stir() noexcept { nap_ = nap_first; }
+
+  /// The handle becomes readable when the NIC receives or `until` comes. False: frames wait.
+  template <Nic NicT>
+  [[nodiscard]] bool arm(NicT& nic, Instant now, Instant until) noexcept {
+    if (!nic.arm_wait()) return false;
+    set_timer(bounded(now, until));
+    return true;
+  }
+
+  /// Sleeps until the NIC receives or `until` comes, whichever is first.
+  template <Nic NicT>
+  void sleep(NicT& nic, Instant now, Instant until) noexcept {
+    if (until <= now || !nic.arm_wait()) return;
+    const Instant limit = bounded(now, until);
+    set_timer(never);
+    pollfd on{epoll_, POLLIN, 0};
+    timespec timeout{};
+    if (limit != never) timeout = timespec_of(limit - now);
+    ::ppoll(&on, 1, limit == never ? nullptr : &timeout, nullptr);
+    nic.disarm_wait();
+    nap_ = std::min(2 * nap_, nap_max);
+  }
+
+ private:
+  static constexpr Duration nap_first = std::chrono::microseconds{50};
+  static constexpr Duration nap_max = std::chrono::milliseconds{1};
+
+  Waiter() = default;
+  void swap(Waiter& other) noexcept {
+    std::swap(epoll_, other.epoll_);
+    std::swap(timer_, other.timer_);
+    std::swap(nic_tells_, other.nic_tells_);
+    std::swap(nap_, other.nap_);
+    std::swap(timer_set_, other.timer_set_);
+  }
+  [[nodiscard]] bool watch(int descriptor) noexcept {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = descriptor;
+    return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0;
+  }
+  [[nodiscard]] Instant bounded(Instant now, Instant until) const noexcept {
+    return nic_tells_ ? until : std::min(until, now + nap_);
+  }
+  static timespec timespec_of(Duration d) noexcept {
+    const auto ns = std::max<Duration::rep>(d.count(), 1);
+    return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+  }
+  void set_timer(Instant at) noexcept {
+    if (at == never && !timer_set_) return;
+    itimerspec spec{};
+    if (at != never) spec.it_value = timespec_of(at.time_since_epoch());
+    ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &spec, nullptr);
+    timer_set_ = at != never;
+  }
+
+  int epoll_ = -1;
+  int timer_ = -1;
+  bool nic_tells_ = false;  // it has descriptors that become readable
+  bool timer_set_ = false;
+  Duration nap_ = nap_first;
+};
+
+}  // namespace proa
