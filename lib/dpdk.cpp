@@ -22,6 +22,23 @@ Packet to_packet(rte_mbuf* mbuf) noexcept {
                 static_cast<std::uint16_t>(mbuf->buf_len - mbuf->data_off), mbuf};
 }
 
+/// A buffer fresh from the pool: there its reference count, segment count and link are as they
+/// shall be already (DPDK keeps them so); lengths and flags are set when it is sent.
+Packet to_empty_packet(rte_mbuf* mbuf) noexcept {
+  mbuf->data_off = RTE_PKTMBUF_HEADROOM;
+  return Packet{rte_pktmbuf_mtod(mbuf, std::byte*), 0, RTE_PKTMBUF_HEADROOM,
+                static_cast<std::uint16_t>(mbuf->buf_len - RTE_PKTMBUF_HEADROOM), mbuf};
+}
+
+/// Packets are whole and nobody else's: no need to look into each mbuf as DPDK's own routine does.
+void give_back(DpdkQueue& q, std::span<rte_mbuf*> mbufs) noexcept {
+  const auto count = static_cast<unsigned>(mbufs.size());
+  if (q.receives_own_pool) [[likely]]
+    rte_mempool_put_bulk(q.pool, reinterpret_cast<void**>(mbufs.data()), count);
+  else
+    rte_pktmbuf_free_bulk(mbufs.data(), count);
+}
+
 void set_receive_flags(Packet& packet, std::uint64_t flags) noexcept {
   const auto l4 = flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
   const auto ip = flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
@@ -98,19 +115,19 @@ std::size_t deliver(DpdkQueue& q, std::span<rte_mbuf*> mbufs, std::span<Packet> 
   return delivered;
 }
 
-std::size_t receive(DpdkQueue& q, std::span<rte_mbuf*> mbufs) noexcept {
-  if (!q.gate->enter(q.queue_id)) return 0;
+std::uint16_t receive(DpdkQueue& q, std::span<rte_mbuf*> mbufs) noexcept {
+  if (!q.gate.enter()) return 0;
   const auto count = rte_eth_rx_burst(q.port_id, q.queue_id, mbufs.data(),
                                       static_cast<std::uint16_t>(mbufs.size()));
-  q.gate->leave(q.queue_id);
+  q.gate.leave();
   return count;
 }
 
 /// False while the gate is closed.
 bool ask_to_be_woken(DpdkQueue& q, bool on) noexcept {
-  if (!q.gate->enter(q.queue_id)) return false;
+  if (!q.gate.enter()) return false;
   q.memif_wait->ask_to_be_woken(q.queue_id, on);
-  q.gate->leave(q.queue_id);
+  q.gate.leave();
   return true;
 }
 
@@ -120,8 +137,7 @@ DpdkNic::DpdkNic(std::unique_ptr<detail::DpdkQueue> queue) noexcept : queue_(std
 DpdkNic::DpdkNic(DpdkNic&&) noexcept = default;
 DpdkNic& DpdkNic::operator=(DpdkNic&&) noexcept = default;
 DpdkNic::~DpdkNic() {
-  if (queue_ != nullptr)
-    rte_pktmbuf_free_bulk(queue_->stash.data(), static_cast<unsigned>(queue_->stashed));
+  if (queue_ != nullptr) give_back(*queue_, std::span{queue_->stash}.first(queue_->stashed));
 }
 
 NicCapabilities DpdkNic::capabilities() const noexcept { return queue_->port->capabilities; }
@@ -142,29 +158,30 @@ NicCounters DpdkNic::counters() const noexcept {
 bool DpdkNic::link_up() const noexcept { return queue_->port->link_up(); }
 
 std::size_t DpdkNic::allocate(std::span<Packet> packets) noexcept {
+  auto& q = *queue_;
   std::array<rte_mbuf*, burst_packets_max> mbufs;
   std::size_t filled = 0;
   while (filled < packets.size()) {
-    const auto want = std::min(packets.size() - filled, burst_packets_max);
-    if (rte_pktmbuf_alloc_bulk(queue_->pool, mbufs.data(), static_cast<unsigned>(want)) != 0) {
-      if ((mbufs[0] = rte_pktmbuf_alloc(queue_->pool)) == nullptr) break;
-      packets[filled++] = to_packet(mbufs[0]);
-      continue;
+    auto want = static_cast<unsigned>(std::min(packets.size() - filled, burst_packets_max));
+    if (rte_mempool_get_bulk(q.pool, reinterpret_cast<void**>(mbufs.data()), want) != 0) {
+      want = 1;  // the pool is nearly empty: take what is left one by one
+      if (rte_mempool_get(q.pool, reinterpret_cast<void**>(mbufs.data())) != 0) break;
     }
-    for (std::size_t i = 0; i < want; ++i) packets[filled++] = to_packet(mbufs[i]);
+    for (auto* mbuf : std::span{mbufs}.first(want)) packets[filled++] = to_empty_packet(mbuf);
   }
   return filled;
 }
 
 void DpdkNic::release(std::span<Packet> packets) noexcept {
+  auto& q = *queue_;
   std::array<rte_mbuf*, burst_packets_max> mbufs;
-  unsigned count = 0;
+  std::size_t count = 0;
   for (auto& packet : packets) {
     if (!packet) continue;
     mbufs[count++] = static_cast<rte_mbuf*>(packet.release_handle());
-    if (count == mbufs.size()) rte_pktmbuf_free_bulk(mbufs.data(), std::exchange(count, 0U));
+    if (count == mbufs.size()) give_back(q, std::span{mbufs}.first(std::exchange(count, 0U)));
   }
-  if (count > 0) rte_pktmbuf_free_bulk(mbufs.data(), count);
+  if (count > 0) give_back(q, std::span{mbufs}.first(count));
 }
 
 std::size_t DpdkNic::rx_burst(Instant, std::span<Packet> packets) noexcept {
@@ -175,11 +192,11 @@ std::size_t DpdkNic::rx_burst(Instant, std::span<Packet> packets) noexcept {
   }
   const auto room = std::min(packets.size(), burst_packets_max);
   if (q.stashed > 0) [[unlikely]] {
-    const auto count = std::min(room, q.stashed);
+    const auto count = std::min<std::size_t>(room, q.stashed);
     const auto delivered = deliver(q, std::span{q.stash}.first(count), packets);
     std::copy(q.stash.begin() + static_cast<std::ptrdiff_t>(count),
               q.stash.begin() + static_cast<std::ptrdiff_t>(q.stashed), q.stash.begin());
-    q.stashed -= count;
+    q.stashed -= static_cast<std::uint32_t>(count);
     return delivered;
   }
   std::array<rte_mbuf*, burst_packets_max> mbufs;
@@ -190,12 +207,12 @@ std::size_t DpdkNic::rx_burst(Instant, std::span<Packet> packets) noexcept {
 std::size_t DpdkNic::tx_burst(Instant, std::span<Packet> packets) noexcept {
   auto& q = *queue_;
   const auto count = std::min(packets.size(), burst_packets_max);
-  if (count == 0 || !q.gate->enter(q.queue_id)) return 0;
+  if (count == 0 || !q.gate.enter()) return 0;
   std::array<rte_mbuf*, burst_packets_max> mbufs;
   for (std::size_t i = 0; i < count; ++i) mbufs[i] = to_mbuf(q, packets[i]);
   const std::size_t sent =
       rte_eth_tx_burst(q.port_id, q.queue_id, mbufs.data(), static_cast<std::uint16_t>(count));
-  q.gate->leave(q.queue_id);
+  q.gate.leave();
   for (std::size_t i = 0; i < sent; ++i) {
     q.counters.tx_bytes += packets[i].length();
     static_cast<void>(packets[i].release_handle());

@@ -38,23 +38,38 @@ struct DriverQuirks {
 [[nodiscard]] const DriverQuirks& quirks_of(std::string_view driver_name) noexcept;
 
 /// Keeps drivers that reconfigure from their own thread away from bursts that are under way.
-/// Poller: enter(), burst, leave(). The other side: close(), change, open().
+/// Poller: pass.enter(), burst, pass.leave(). The other side: close(), change, open().
 class PollerGate {
  public:
   explicit PollerGate(std::size_t pollers);
 
-  [[nodiscard]] bool enter(std::size_t poller) noexcept {
-    lines_[poller].busy.store(1, std::memory_order_relaxed);
-    // Pairs with membarrier() in close(): either we see `closed_` or it sees `busy`.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (closed_.load(std::memory_order_relaxed) == 0) [[likely]]
-      return true;
-    leave(poller);
-    return false;
-  }
-  void leave(std::size_t poller) noexcept {
-    // Release: pairs with the acquire load in close(), which waits for the burst to be over.
-    lines_[poller].busy.store(0, std::memory_order_release);
+  /// One poller's side.
+  class Pass {
+   public:
+    [[nodiscard]] bool enter() noexcept {
+      busy_->store(1, std::memory_order_relaxed);
+      // Pairs with membarrier() in close(): either we see `closed_` or it sees `busy_`.
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+      if (closed_->load(std::memory_order_relaxed) == 0) [[likely]]
+        return true;
+      leave();
+      return false;
+    }
+    void leave() noexcept {
+      // Release: pairs with the acquire load in close(), which waits for the burst to be over.
+      busy_->store(0, std::memory_order_release);
+    }
+
+   private:
+    friend class PollerGate;
+    std::atomic<std::uint32_t>* busy_ = nullptr;
+    const std::atomic<std::uint32_t>* closed_ = nullptr;
+  };
+  [[nodiscard]] Pass pass(std::size_t poller) noexcept {
+    Pass pass;
+    pass.busy_ = &lines_[poller].busy;
+    pass.closed_ = &closed_;
+    return pass;
   }
   void close() noexcept;
   void open() noexcept;
@@ -155,18 +170,19 @@ class DpdkPort {
 
 /// One queue pair: what a burst touches, in one place.
 struct DpdkQueue {
-  std::shared_ptr<DpdkPort> port;
-  PollerGate* gate = nullptr;
-  MemifWait* memif_wait = nullptr;
+  PollerGate::Pass gate;
   rte_mempool* pool = nullptr;
   std::uint16_t port_id = 0;
   std::uint16_t queue_id = 0;
-  std::uint16_t runt_bytes = 0;  // shorter frames are padded to this
-  bool checksum_flags = false;   // the port was configured with a transmit checksum offload
-  bool registered = false;       // tried to register the thread
+  std::uint16_t runt_bytes = 0;   // shorter frames are padded to this
+  bool checksum_flags = false;    // the port was configured with a transmit checksum offload
+  bool receives_own_pool = true;  // not when adopted: then frames come from the program's pool
+  bool registered = false;        // tried to register the thread
+  std::uint32_t stashed = 0;
   NicCounters counters;
   std::array<rte_mbuf*, burst_packets_max> stash{};  // received while arming, not yet delivered
-  std::size_t stashed = 0;
+  MemifWait* memif_wait = nullptr;
+  std::shared_ptr<DpdkPort> port;
 };
 
 // The process's descriptors, dpdk_descriptors.cpp; all sorted.

@@ -444,11 +444,12 @@ std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port, std
                                       rte_mempool* pool) {
   auto made = std::make_unique<DpdkQueue>();
   made->port = port;
-  made->gate = port->gate.get();
+  made->gate = port->gate->pass(queue);
   made->memif_wait = port->memif_wait.get();
   made->queue_id = queue;
   made->port_id = port->id;
   made->pool = pool;
+  made->receives_own_pool = !port->adopted;
   made->runt_bytes = port->pads_runts ? 0 : 60;
   made->checksum_flags = port->capabilities.tx_ip_checksum || port->capabilities.tx_udp_checksum;
   return made;

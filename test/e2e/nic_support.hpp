@@ -29,10 +29,11 @@ struct Verdict {
   explicit Verdict(const std::string& what) { what.copy(text, sizeof text - 1); }
 };
 
-/// One end of a wire: the port it opens and what it does with its only queue pair.
+/// One end of a wire: the port it opens and what it does with its first or all queue pairs.
 struct End {
   DpdkOptions options{};
   std::function<std::string(DpdkNic&, Control&)> body{};
+  std::function<std::string(std::span<DpdkNic>, Control&)> body_of_all{};
 };
 
 inline std::chrono::seconds patience() { return std::chrono::seconds(30); }
@@ -74,12 +75,17 @@ inline int run_end(const End& end, Control& control) {
   const auto say = [&control](const std::string& what) { control.send(Verdict{what}); };
   auto port = Port<DpdkNic>::open(end.options);
   if (!port) return say(port.error()), 1;
-  auto nic = port->take_queue();
-  if (!nic) return say(nic.error()), 1;
+  std::vector<DpdkNic> nics;
+  while (nics.size() < port->queue_pairs()) {
+    auto nic = port->take_queue();
+    if (!nic) return say(nic.error()), 1;
+    nics.push_back(std::move(*nic));
+  }
   say("");  // ready
   if (!control.receive<char>()) return 1;
-  auto wrong = end.body(*nic, control);
-  if (wrong.empty() && nic->counters().rx_errors != 0) wrong = "a received frame was dropped";
+  auto wrong = end.body ? end.body(nics.front(), control) : end.body_of_all(nics, control);
+  if (wrong.empty() && nics.front().counters().rx_errors != 0)
+    wrong = "a received frame was dropped";
   say(wrong);
   static_cast<void>(control.receive<char>(std::chrono::milliseconds{60'000}));  // leave together
   return wrong.empty() ? 0 : 1;
@@ -113,7 +119,7 @@ inline std::string run_pair(const End& active, const End& passive,
   second->control().send('e');
   first->stop(std::chrono::seconds(5));
   second->stop(std::chrono::seconds(5));
-  if (!wrong.empty()) return "active end: " + wrong;
+  if (!wrong.empty()) return "active end: " + wrong + "; passive end: " + other;
   return other.empty() ? "" : "passive end: " + other;
 }
 
