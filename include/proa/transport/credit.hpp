@@ -53,6 +53,7 @@ class CreditGiver {
     if (want != nullptr) {
       if (!ready && want->state == Want::State::reserved) memory.release(want->block);
       want->state = Want::State::none;
+      --wants_used_;
     }
     return block;
   }
@@ -66,6 +67,7 @@ class CreditGiver {
       if (w.state == Want::State::none) free_slot = &w;
     if (free_slot == nullptr) return false;
     *free_slot = {{}, number, length, Want::State::waiting, charged};
+    ++wants_used_;
     return true;
   }
   [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
@@ -90,6 +92,7 @@ class CreditGiver {
       if (w.state == Want::State::reserved) memory.release(w.block);
       w.state = Want::State::none;
     }
+    wants_used_ = 0;
     memory.retract(promised_);
     promised_ = 0;
   }
@@ -105,6 +108,7 @@ class CreditGiver {
   };
 
   [[nodiscard]] const Want* first_waiting() const noexcept {
+    if (wants_used_ == 0) return nullptr;
     const Want* first = nullptr;
     for (const Want& w : wants_)
       if (w.state == Want::State::waiting && (first == nullptr || w.number.before(first->number)))
@@ -112,6 +116,7 @@ class CreditGiver {
     return first;
   }
   [[nodiscard]] Want* find(MessageNumber number) noexcept {
+    if (wants_used_ == 0) return nullptr;
     for (Want& w : wants_)
       if (w.state != Want::State::none && w.number == number) return &w;
     return nullptr;
@@ -125,7 +130,8 @@ class CreditGiver {
     memory.retract(promised);
   }
 
-  std::array<Want, 2> wants_{};  // the message being sent and the one after it
+  std::array<Want, 2> wants_{};   // the message being sent and the one after it
+  std::uint32_t wants_used_ = 0;  // mostly none: then nobody looks
   CreditLimit limit_;
   CreditLimit consumed_;
   std::uint32_t promised_ = 0;  // of what is left: taken off the memory's ledger

@@ -274,7 +274,7 @@ void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
-  const Duration patience = std::max(3 * sender_.probe_interval(*options_), options_->linger_min);
+  const Duration patience = std::max(3 * sender_.probe_interval(), options_->linger_min);
   timers_.arm(FlowTimer::linger, later(now, patience));
 }
 
@@ -295,7 +295,7 @@ template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::arm_timers(Instant now) noexcept {
   if (!is_established(state_) && state_ != FlowState::resetting) return;
   timers_.arm(FlowTimer::loss, sender_.loss_deadline());
-  timers_.arm(FlowTimer::probe, sender_.probe_deadline(*options_));
+  timers_.arm(FlowTimer::probe, sender_.probe_deadline());
   timers_.arm(FlowTimer::ack, receiver_.ack_deadline());
   timers_.arm(FlowTimer::pace, sender_.paced_until(now));
 }

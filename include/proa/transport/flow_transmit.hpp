@@ -126,7 +126,7 @@ void Flow<Memory, Policy>::write_control(FrameWriter& frames, SentPacket& record
 /// expected that would bring credit anyway.
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::request_credit() noexcept {
-  if (!is_established(state_)) return;
+  if (!sender_.queue().has_new() || !is_established(state_)) return;
   const auto blocked = sender_.queue().blocked_on(sender_.credit());
   if (!blocked) return;
   if (want_outstanding_ && wanted_ == blocked->number) return;

@@ -36,7 +36,9 @@ class Sender {
          const Congestion& congestion) noexcept
       : queue_(pool, options),
         packets_(pool, options.packets_in_flight_max, first),
-        congestion_(congestion) {}
+        congestion_(congestion),
+        options_(&options),
+        probe_interval_(options.probe_before_sample) {}
 
   [[nodiscard]] SendQueue<Memory>& queue() noexcept { return queue_; }
   [[nodiscard]] const SendQueue<Memory>& queue() const noexcept { return queue_; }
@@ -119,8 +121,9 @@ class Sender {
     probes_in_a_row_ = 0;
     probe_due_ = false;
     feed_estimators(acked, ack, arrival);
+    probe_interval_ = probe_timeout(rtt_, *options_, 0);
+    packets_.forget(arrival.now - 2 * probe_interval_);  // mostly all: then nothing is overdue
     find_losses(arrival.now - arrival.uncertainty, arrival.now, out);
-    packets_.forget(arrival.now - 2 * probe_interval_);
     return out;
   }
 
@@ -132,18 +135,19 @@ class Sender {
   }
   void on_probe_timer(Instant now) noexcept {
     probe_due_ = true;
-    if (++probes_in_a_row_ == persistent_probes) congestion_.on_persistent_congestion(now);
+    ++probes_in_a_row_;
+    probe_interval_ = probe_timeout(rtt_, *options_, probes_in_a_row_);
+    if (probes_in_a_row_ == persistent_probes) congestion_.on_persistent_congestion(now);
   }
 
   [[nodiscard]] Instant loss_deadline() const noexcept { return loss_deadline_; }
-  [[nodiscard]] Instant probe_deadline(const FlowOptions& options) noexcept {
+  [[nodiscard]] Instant probe_deadline() const noexcept {
     if (packets_.in_flight_packets() == 0) return never;
-    probe_interval_ = probe_timeout(rtt_, options, probes_in_a_row_);
     return later(last_eliciting_at_, probe_interval_);
   }
   /// Probe timeout without backoff: the unit of lingering.
-  [[nodiscard]] Duration probe_interval(const FlowOptions& options) const noexcept {
-    return probe_timeout(rtt_, options, 1);
+  [[nodiscard]] Duration probe_interval() const noexcept {
+    return probe_timeout(rtt_, *options_, 1);
   }
 
   void clear(Memory& memory) noexcept {
@@ -278,11 +282,12 @@ class Sender {
   RttEstimator rtt_;
   LossRule rule_;
   Congestion congestion_;
+  const FlowOptions* options_;
+  Duration probe_interval_;  // from the last ack-eliciting packet to the next probe
   CreditUse credit_;
   Instant last_eliciting_at_{};
   Instant loss_deadline_ = never;
   Instant paced_until_ = Instant::min();
-  Duration probe_interval_{};
   std::uint64_t sent_count_ = 0;
   std::uint64_t resent_bytes_ = 0;
   std::uint64_t lost_packets_ = 0;
