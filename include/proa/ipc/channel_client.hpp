@@ -45,7 +45,8 @@ class ChannelClient {
         bell_(std::move(bell)),
         flows_(memory.geometry().flows_max),
         sent_(memory.geometry().blocks_max),
-        blocked_(std::size_t{memory.geometry().flows_max} * 2) {
+        ends_(flows_.slots()),
+        blocked_(flows_.slots()) {
     const ChannelGeometry& g = memory.geometry();
     auto* own = reinterpret_cast<ChannelHead*>(memory.send_region());
     const auto* theirs = reinterpret_cast<const ChannelHead*>(memory.receive_region());
@@ -116,22 +117,14 @@ class ChannelClient {
     ClientFlow* flow = flows_.find(handle);
     if (flow == nullptr) return failed(Reason::no_such_flow);
     if (flow->closing) return failed(Reason::flow_closing);
-    if (!request_room(1)) return failed(Reason::would_block);
-    put_content(request(RequestKind::close, handle),
-                CloseRequest{deadline.time_since_epoch().count()});
-    write(1);
-    flow->closing = true;
-    return {};
+    flow->close_deadline_ns = deadline.time_since_epoch().count();
+    return end(*flow, ClientFlow::End::close);
   }
   /// Ends the flow at once; closed follows.
   [[nodiscard]] Expected<void> reset(ChannelHandle handle) noexcept {
     ClientFlow* flow = flows_.find(handle);
     if (flow == nullptr) return failed(Reason::no_such_flow);
-    if (!request_room(1)) return failed(Reason::would_block);
-    request(RequestKind::reset, handle);
-    write(1);
-    flow->closing = true;
-    return {};
+    return end(*flow, ClientFlow::End::reset);
   }
 
   // --- events ---
@@ -146,14 +139,14 @@ class ChannelClient {
       if (events_.advance(slots)) done_.room = true;
       if (is_event) return true;
     }
-    if (!memory_.returns().empty()) return_leases();
+    hand_over();
     if (lost_) return next_lost(out);
     return blocked_.empty() ? false : next_writable(out);
   }
 
   /// Makes the sidecar look if it sleeps. At the end of a batch of calls.
   void flush() noexcept {
-    if (!memory_.returns().empty()) return_leases();
+    hand_over();
     if (watch_.must_ring(std::exchange(done_, Published{}))) bell_.ring();
   }
 
@@ -162,7 +155,7 @@ class ChannelClient {
   /// Before waiting on descriptor(): false means that events wait already. Undone by disarm().
   [[nodiscard]] bool arm() noexcept {
     flush();
-    sleep_.declare(!blocked_.empty() || !memory_.returns().empty());
+    sleep_.declare(!blocked_.empty() || !memory_.returns().empty() || !ends_.empty());
     if (!lost_ && !events_.ready() && !any_writable()) return true;
     sleep_.awake();
     return false;
@@ -186,6 +179,11 @@ class ChannelClient {
 
   /// The sidecar is gone or broke the protocol: closed(stack_closed) comes for every open flow.
   [[nodiscard]] bool lost() const noexcept { return lost_; }
+  [[nodiscard]] std::uint32_t closing_flows() const noexcept { return flows_.closing_count(); }
+  /// What the application has under way on a flow.
+  [[nodiscard]] const ClientFlow* find(ChannelHandle handle) noexcept {
+    return flows_.find(handle);
+  }
   [[nodiscard]] std::uint32_t open_flows() const noexcept { return flows_.open_count(); }
 
  private:
@@ -278,6 +276,11 @@ class ChannelClient {
     return MessageNumber{flow.submitted++};
   }
 
+  /// What had to wait for room.
+  void hand_over() noexcept {
+    if (!memory_.returns().empty()) return_leases();
+    if (!ends_.empty()) request_ends();
+  }
   void return_leases() noexcept {
     FixedRing<LeaseName>& returns = memory_.returns();
     while (!lost_ && !returns.empty() && returns_.room() > 0) {
@@ -290,6 +293,30 @@ class ChannelClient {
       done_.events = true;
     }
     if (returns_.broken()) lose();
+  }
+
+  Expected<void> end(ClientFlow& flow, ClientFlow::End how) noexcept {
+    flows_.mark_closing(flow);
+    flow.end = how;
+    if (!flow.end_listed) flow.end_listed = ends_.push(flows_.slot_of(flow));
+    request_ends();
+    return {};
+  }
+  /// In the order they were asked for, as far as the ring has room.
+  void request_ends() noexcept {
+    while (!ends_.empty() && request_room(1)) {
+      ClientFlow& flow = flows_.slot(ends_.pop());
+      flow.end_listed = false;
+      if (flow.end == ClientFlow::End::close)
+        put_content(request(RequestKind::close, {flow.handle}),
+                    CloseRequest{flow.close_deadline_ns});
+      else if (flow.end == ClientFlow::End::reset)
+        request(RequestKind::reset, {flow.handle});
+      else
+        continue;  // it has ended by itself
+      write(1);
+      flow.end = ClientFlow::End::none;
+    }
   }
 
   // --- reading events: returns the slots used, 0 if it cannot be read now or ever ---
@@ -440,6 +467,7 @@ class ChannelClient {
   Doorbell bell_;
   ClientFlows flows_;
   SentBlocks sent_;
+  FixedRing<std::uint32_t> ends_;     // slots of flows whose end is still to be requested
   FixedRing<std::uint32_t> blocked_;  // slots of flows that wait to be writable
   RingWriter requests_;
   RingWriter returns_;

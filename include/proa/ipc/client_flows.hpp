@@ -21,11 +21,13 @@ struct ClientFlow {
   std::uint32_t blocks_out = 0;
   std::uint32_t wanted = 0;     // bytes that send refused with would_block
   std::uint64_t bytes_out = 0;  // of blocks_out
+  std::int64_t close_deadline_ns = 0;
   bool open = false;
-  bool closing = false;
+  bool closing = false;  // close or reset was called
   bool blocked = false;
-  bool listed = false;  // in the list of blocked flows
-  std::uint32_t reserved = 0;
+  bool listed = false;      // in the list of blocked flows
+  bool end_listed = false;  // in the list of ends the request ring has no room for yet
+  enum class End : std::uint8_t { none, close, reset } end = End::none;  // to be requested
 
   [[nodiscard]] std::uint32_t messages_out() const noexcept {
     return inline_sent - inline_released + blocks_out;
@@ -39,6 +41,11 @@ class ClientFlows {
       : flows_max_(per_side), table_(std::size_t{per_side} * 2), recycled_(per_side) {}
 
   [[nodiscard]] std::uint32_t open_count() const noexcept { return open_count_; }
+  [[nodiscard]] std::uint32_t closing_count() const noexcept { return closing_count_; }
+  void mark_closing(ClientFlow& flow) noexcept {
+    if (!flow.closing) ++closing_count_;
+    flow.closing = true;
+  }
   [[nodiscard]] std::uint32_t slots() const noexcept { return flows_max_ * 2; }
   [[nodiscard]] ClientFlow& slot(std::uint32_t index) noexcept { return table_[index]; }
 
@@ -71,9 +78,12 @@ class ClientFlows {
     start(*flow, handle);
     return flow;
   }
+  /// The flow has ended.
   void close(ClientFlow& flow) noexcept {
     const ChannelHandle handle{flow.handle};
-    flow.open = flow.blocked = false;
+    if (flow.closing) --closing_count_;
+    flow.open = flow.blocked = flow.closing = false;
+    flow.end = ClientFlow::End::none;
     --open_count_;
     if (!handle.by_sidecar()) static_cast<void>(recycled_.push(handle.index()));
   }
@@ -85,8 +95,9 @@ class ClientFlows {
   }
   void start(ClientFlow& flow, ChannelHandle handle) noexcept {
     const std::uint32_t generation = flow.generation;
-    const bool listed = flow.listed;
+    const bool listed = flow.listed, end_listed = flow.end_listed;
     flow = ClientFlow{};
+    flow.end_listed = end_listed;
     flow.generation = generation;
     flow.listed = listed;
     flow.handle = handle.value;
@@ -99,6 +110,7 @@ class ClientFlows {
   FixedRing<std::uint32_t> recycled_;
   std::uint32_t fresh_ = 0;
   std::uint32_t open_count_ = 0;
+  std::uint32_t closing_count_ = 0;  // of the open ones
 };
 
 /// Blocks the sidecar may still read, by the id it will name them with.
