@@ -14,8 +14,8 @@
 #include <tl/expected.hpp>
 
 #include <proa/base/clock.hpp>
+#include <proa/base/give_way.hpp>
 #include <proa/engine/engine.hpp>
-#include <proa/engine/give_way.hpp>
 #include <proa/nic/port.hpp>
 #include <proa/stack/direct_side.hpp>
 #include <proa/stack/in_process_options.hpp>
