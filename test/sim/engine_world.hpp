@@ -22,7 +22,8 @@ struct EngineOutcome {
   std::uint64_t trace = 0;
   Instant ended{};
   std::uint64_t messages = 0, steps = 0, frames = 0, retries = 0;
-  EngineCounters counters;  // of all hosts, in sum, as far as they are counts
+  std::uint64_t lost = 0, repeated = 0, corrupted = 0, reordered = 0, overflowed = 0;
+  DropCounters drops;  // of all hosts that lived to the end
 };
 
 class EngineWorld {
@@ -48,10 +49,9 @@ class EngineWorld {
       outcome_.failure = failure.what();
     }
     outcome_.ended = now_;
-    outcome_.trace = network_.trace();
+    outcome_.trace ^= network_.trace();
     outcome_.frames = network_.counters().forwarded;
-    for (const auto& host : hosts_)
-      if (host) outcome_.trace ^= host->side.trace();
+    outcome_.overflowed += network_.counters().queue_drops;
     for (auto& c : connections_)
       for (auto& app : c.app) {
         outcome_.messages += app->received();
@@ -63,7 +63,7 @@ class EngineWorld {
  private:
   static constexpr Duration convergence_limit = 40s;  // idle limit and a few probes
   static constexpr Duration forget_limit = 90s;
-  static constexpr std::uint64_t steps_max = 10'000'000;
+  static constexpr std::uint64_t steps_max = 2'000'000;
   static constexpr std::uint32_t turns_at_once = 512;
 
   struct Host {
@@ -78,7 +78,7 @@ class EngineWorld {
     EngineSide side;
     TestEngine engine;
     Instant repoll_at = never;
-    Instant late_until{};
+    Instant late_until{}, rest_until{};
     std::array<Instant, 2> hole_until{};  // tx, rx
     Instant down_until{};
   };
@@ -122,7 +122,7 @@ class EngineWorld {
   [[nodiscard]] Instant wake_at(const Host& host) const {
     Instant at = std::min(host.engine.next_timeout(), host.nic.next_event());
     at = std::min({at, host.side.next_action(), host.repoll_at});
-    return at == never ? never : std::max(at, host.late_until);
+    return at == never ? never : std::max({at, host.late_until, host.rest_until});
   }
   [[nodiscard]] bool due(const Host& host) const { return wake_at(host) <= now_; }
   [[nodiscard]] Instant next_time() const {
@@ -150,7 +150,7 @@ class EngineWorld {
       again = due(host);
       if (host.side.take_refused_room()) host.repoll_at = now_ + 3us;
       if (again && report.idle()) {
-        host.repoll_at = now_ + 1us;
+        host.rest_until = now_ + 1us;
         break;
       }
     }
@@ -312,12 +312,24 @@ class EngineWorld {
       check(*host);
       demand(host->side.memory().blocks_out() == 0, "message memory was not given back");
       demand(host->side.memory().granted() == 0, "credit was not put back");
-      outcome_.trace ^= host->side.trace();
+      count(*host);
       host.reset();
     }
     network_.advance(never);
     demand(network_.buffers_made() == network_.buffers_free(), "packets were not given back");
     hosts_.clear();
+  }
+  void count(Host& host) {
+    outcome_.trace ^= host.side.trace();
+    for (const auto& c : {host.nic.inner().tx_counters(), host.nic.inner().rx_counters()}) {
+      outcome_.lost += c.dropped;
+      outcome_.repeated += c.duplicated;
+      outcome_.corrupted += c.corrupted;
+      outcome_.reordered += c.reordered;
+    }
+    const EngineCounters engine = host.engine.counters();
+    outcome_.overflowed += engine.nic.rx_missed;
+    outcome_.drops += engine.drops;
   }
   [[nodiscard]] std::string missing() const {
     std::string out;
@@ -349,11 +361,13 @@ class EngineWorld {
     Connection& c = connections_[index];
     c.plan = &plan_.connections[index];
     c.has_flow = c.close_called = {};
-    for (std::uint32_t end = 0; end < 2; ++end)
+    for (std::uint32_t end = 0; end < 2; ++end) {
       c.app[end] = std::make_unique<Application>(
           c.plan->script[end], memory_of_[end == 0 ? c.plan->from : c.plan->to],
           ContentKey{plan_.seed, index, end, 0}, ContentKey{plan_.seed, index, 1 - end, 0},
           prng_.next());
+      if (plan_.application_has_no_room) c.app[end]->let_peer_lag();
+    }
   }
   [[nodiscard]] SimPortOptions port_options(std::uint32_t index) const {
     SimPortOptions out = plan_.port;

@@ -147,6 +147,7 @@ class Engine {
   static constexpr std::size_t rx_burst_packets = 32;
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
+  static constexpr Duration cannot_send_patience = std::chrono::milliseconds{10};
 
   // turn.hpp, in the order of a turn
   [[nodiscard]] bool must_transmit() const noexcept {
@@ -199,7 +200,15 @@ class Engine {
     if (host.send_list == detail::SendList::none && host.flow.wants_transmit(now_)) activate(slot);
     if (host.flow.wants_memory()) [[unlikely]]
       want_memory(slot);
-    wheel_.arm_no_later_than(slot, host.flow.next_timeout());
+    wheel_.arm_no_later_than(slot, wake_at(host));
+  }
+  // What is overdue although its timer was handled wants to transmit. While it cannot (its
+  // neighbour is being resolved) the timer is looked at now and then only: the thread may sleep
+  // meanwhile.
+  [[nodiscard]] Instant wake_at(const Slot& host) const noexcept {
+    const Instant at = host.flow.next_timeout();
+    const bool waits = host.send_list != detail::SendList::none && at <= now_;
+    return waits ? later(now_, cannot_send_patience) : at;
   }
   void touch(std::uint32_t slot) noexcept {
     if (flows_[slot].touched) return;

@@ -309,6 +309,7 @@ class SimNic {
   std::size_t rx_burst(Instant now, std::span<Packet> out) noexcept {
     port_->network_->advance(now);
     auto& q = queue();
+    reclaim(q, port_->network_->now());
     std::size_t n = 0;
     for (; n < out.size() && !q.rx.empty(); ++n) {
       if (q.held + q.tx.size() >= port_->options_.pool_packets) {
@@ -327,7 +328,7 @@ class SimNic {
   std::size_t tx_burst(Instant now, std::span<Packet> packets) noexcept {
     auto& q = queue();
     const Instant at = std::max(now, port_->network_->now());
-    while (!q.tx.empty() && q.tx.front() <= at) q.tx.pop_front();
+    reclaim(q, at);
     std::size_t n = 0;
     while (n < packets.size() && port_->transmit(at, q, packets[n])) ++n;
     return n;
@@ -349,6 +350,10 @@ class SimNic {
     const auto headroom = static_cast<std::uint16_t>(buffer.data - buffer.bytes.get());
     const auto room = port_->network_->frame_bytes_max_ + detail::sim_headroom_bytes - headroom;
     return {buffer.data, length, headroom, static_cast<std::uint16_t>(room), &buffer};
+  }
+  /// Buffers of frames that have left are free again, as a driver finds out during its bursts.
+  static void reclaim(detail::SimQueue& q, Instant now) noexcept {
+    while (!q.tx.empty() && q.tx.front() <= now) q.tx.pop_front();
   }
   [[nodiscard]] detail::SimQueue& queue() const noexcept { return port_->queues_[queue_]; }
 

@@ -37,6 +37,7 @@ class Flow {
         options_(&options),
         memory_(&memory),
         state_(role == Role::client ? FlowState::syn_sent : FlowState::syn_received),
+        as_client_(role == Role::client),
         message_bytes_max_(options.message_bytes_max),
         idle_limit_(options.idle_limit),
         sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, congestion),

@@ -45,7 +45,6 @@ PacketHeader Flow<Memory, Policy>::make_header(Instant now) const noexcept {
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::transmit_handshake(Instant now, MutableBytes out) noexcept {
   const bool client = state_ == FlowState::syn_sent;
-  if (client) as_client_ = true;
   const PacketHeader header = make_header(now);
   const std::size_t size =
       client ? detail::write_syn(out, header, identity_, *options_,
