@@ -9,14 +9,14 @@ cd "$(dirname "$0")/.." || exit 1
 usage() {
   cat <<'TEXT'
 usage: bench/demo.sh [OPTION...]
-  --seconds N         measuring time of each row, in seconds (default 2)
+  --seconds N         measuring time of each row, in seconds (default 1)
   --wire memif|veth   veth: two hosts, needs root (default as root); memif: two processes (else)
   --json FILE         write one JSON object per row and line to this file (default: none)
   --help              this text
 TEXT
 }
 
-seconds=2 wire='' json=''
+seconds=1 wire='' json=''
 while (($#)); do
   case $1 in
     --seconds) seconds=${2-} && shift ;;
@@ -71,18 +71,143 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# start HOST NAME COMMAND...: in the background, on that host (a, b) where there are hosts.
+# Where it is built: here, unless that belongs to someone else.
+build="build-release"
+if [[ -e $build && ! -w $build || ! -w . ]]; then build=/tmp/proa-build-$(id -un); fi
+
+# on HOST COMMAND...: on host a or b, where there are hosts.
+on() {
+  local -n namespace=proa_host_$1
+  shift
+  if [[ $wire == veth ]]; then exec ip netns exec "$namespace" "$@"; else exec "$@"; fi
+}
+
+# start HOST NAME COMMAND...: in the background; its words go to $work/NAME.log.
 start() {
   local host=$1 name=$2
   shift 2
-  local -n namespace=proa_host_$host
-  if [[ $wire == veth ]]; then
-    ip netns exec "$namespace" "$@" >"$work/$name.log" 2>&1 &
-  else
-    "$@" >"$work/$name.log" 2>&1 &
-  fi
+  : >"$work/$name.ready"
+  (on "$host" "$@") >"$work/$name.log" 2>&1 3>"$work/$name.ready" &
   pids+=($!)
+  disown # else bash reports its end
+}
+
+# Ends the demo with what the program NAME said last.
+give_up() {
+  printf '%s\n' "demo.sh: $2; it said:" >&2
+  tail -n 5 "$work/$1.log" >&2
+  exit 1
+}
+
+# until_ready NAME: until the last one started has written to descriptor 3.
+until_ready() {
+  local pid=${pids[-1]}
+  for _ in {1..150}; do
+    [[ ! -s $work/$1.ready ]] || return 0
+    kill -0 "$pid" 2>/dev/null || give_up "$1" "$1 ended before it was ready"
+    sleep 0.1
+  done
+  give_up "$1" "$1 was not ready within 15 s"
+}
+
+# The frames' way, as DPDK and Proa spell it, for host a or b.
+nic_of() {
+  if [[ $wire == veth ]]; then
+    echo "$driver,interface=wire0"
+  elif [[ $1 == a ]]; then
+    echo "memif,role=client,socket=$work/wire.sock"
+  else
+    echo "memif,role=server,socket=$work/wire.sock"
+  fi
+}
+address_of() { if [[ $1 == a ]]; then echo 10.117.0.1/24; else echo 10.117.0.2/24; fi; }
+core_of() { # client, server, and their sidecars beside them or on cores of their own
+  local cores
+  cores=$(nproc)
+  case $1 in
+    a) echo 0 ;;
+    b) echo $((cores > 1)) ;;
+    sidecar-a) echo $((cores > 3 ? 2 : 0)) ;;
+    sidecar-b) echo $((cores > 3 ? 3 : cores > 1)) ;;
+  esac
+}
+
+measure=(--seconds "$seconds" --repeats 1 --attempts 1 --size 64 --window "1,64")
+
+measure_kernel() {
+  local on_wire=veth
+  [[ $wire == veth ]] || on_wire=loopback
+  proa_say "kernel TCP over $on_wire"
+  "$build/bench/bench_kernel" "${measure[@]}" --wire "$on_wire" --kind tcp-polled,tcp-blocking \
+    --json "$work/kernel.json" >"$work/bench_kernel.log" 2>&1 ||
+    give_up bench_kernel "bench_kernel failed"
+}
+
+# The raw wire. On veth it also finds out which driver works here.
+measure_raw() {
+  local why='' on_wire
+  driver=memif
+  for on_wire in $([[ $wire == veth ]] && echo veth-af_xdp veth-af_packet || echo memif); do
+    proa_say "raw frames over $on_wire"
+    driver=${on_wire#veth-}
+    if "$build/bench/bench_l2" "${measure[@]}" --wire "$on_wire" --kind echo --json "$work/raw.json" \
+      >"$work/bench_l2.log" 2>&1; then
+      proa_say "DPDK driver: net_$driver${why:+, because net_af_xdp does not work here: $why}"
+      return
+    fi
+    why=$(tail -n 1 "$work/bench_l2.log")
+  done
+  give_up bench_l2 "no DPDK driver works on this wire"
+}
+
+# echo_run PLACEMENT STACK_A STACK_B: both ends, once with one message outstanding, once with 64.
+echo_run() {
+  local placement=$1 program=$build/bench/echo_${1//-/_} window
+  for window in 1 64; do
+    proa_say "echo, $placement, $window outstanding"
+    start b server "$program" server --stack "$3" --core "$(core_of b)" --port 7000 --ready-fd 3
+    until_ready server
+    (on a "$program" client --stack "$2" --core "$(core_of a)" --peer 10.117.0.2:7000 --size 64 \
+      --window "$window" --seconds "$seconds" --wire "$wire_name" \
+      --json "$work/$placement-$window.json") >"$work/client.log" 2>&1 ||
+      give_up client "the echo client failed ($placement)"
+    stop_last
+  done
+}
+
+stop_last() {
+  local others=("${pids[@]::${#pids[@]}-1}")
+  pids=("${pids[-1]}")
+  stop_all
+  pids=("${others[@]}")
+}
+
+start_sidecar() {
+  local name=sidecar-$1
+  start "$1" "$name" "$build/sidecar/proad" --nic "$(nic_of "$1")" --address "$(address_of "$1")" \
+    --socket "$work/$1.sock" --core "$(core_of "$name")" --ready-fd 3
+  until_ready "$name"
 }
 
 proa_install "${proa_build_packages[@]}"
-proa_build build-release '--buildtype=release' || proa_fail "demo.sh: the build failed; see above."
+proa_build "$build" '--buildtype=release' bench/bench_kernel bench/bench_l2 bench/echo_in_process \
+  bench/echo_sidecar sidecar/proad || proa_fail "demo.sh: the build failed; see above."
+
+if [[ $wire == veth ]]; then
+  proa_hosts_up demo
+else
+  proa_say "two processes over memif; two hosts with a veth pair need root and --wire veth"
+fi
+measure_kernel
+measure_raw
+wire_name=$wire
+[[ $wire != veth ]] || wire_name=veth-$driver
+
+echo_run in-process "nic=$(nic_of a);address=$(address_of a)" \
+  "nic=$(nic_of b);address=$(address_of b)"
+start_sidecar b # memif's server before its client
+start_sidecar a
+echo_run sidecar "socket=$work/a.sock" "socket=$work/b.sock"
+
+python3 bench/demo_table.py "$json" "$work"/*.json
+printf '\nEvery reply was compared byte for byte. Wire: %s.\n' "$wire_name"

@@ -77,9 +77,14 @@ void add_common_options(CLI::App& cli, Options& options, const Description& desc
              "MESSAGES,...");
 }
 
+// A loaded machine may not tell its mood; only two known and different ones are a change.
+bool comparable(Mood before, Mood after) {
+  return before == after || before == Mood::unknown || after == Mood::unknown;
+}
+
 std::string judge(const MoodReading& before, const MoodReading& after, double load,
                   double load_max) {
-  if (before.mood != after.mood)
+  if (!comparable(before.mood, after.mood))
     return fmt::format("the machine's mood changed from {} to {}", text(before.mood),
                        text(after.mood));
   if (load > load_max) return fmt::format("other processes took {:.0f} % of the processors", load);
@@ -173,10 +178,11 @@ bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
       return false;
     }
     complaint = judge(before, after, load, options.other_load_percent_max);
-    const bool comparable = before.mood == after.mood;
-    if (complaint.empty() || (attempt == options.attempts && comparable)) {
+    const bool usable = comparable(before.mood, after.mood);
+    if (complaint.empty() || (attempt == options.attempts && usable)) {
       if (!complaint.empty()) say(fmt::format("{}: kept although {}", one.labels.name, complaint));
-      accepted.push_back({std::move(*sample), before.mood, before.round_trip_ns, load});
+      const auto& known = before.mood != Mood::unknown ? before : after;
+      accepted.push_back({std::move(*sample), known.mood, known.round_trip_ns, load});
       return true;
     }
   }
