@@ -14,10 +14,10 @@
 #include <tl/expected.hpp>
 
 #include <proa/base/clock.hpp>
-#include <proa/base/give_way.hpp>
 #include <proa/engine/engine.hpp>
 #include <proa/nic/port.hpp>
 #include <proa/stack/direct_side.hpp>
+#include <proa/stack/give_way.hpp>
 #include <proa/stack/in_process_options.hpp>
 #include <proa/stack/placement.hpp>
 #include <proa/stack/waiter.hpp>

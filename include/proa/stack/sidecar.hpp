@@ -12,9 +12,9 @@
 #include <tl/expected.hpp>
 
 #include <proa/base/clock.hpp>
-#include <proa/base/give_way.hpp>
 #include <proa/ipc/channel_client.hpp>
 #include <proa/ipc/control_client.hpp>
+#include <proa/stack/give_way.hpp>
 #include <proa/stack/option_text.hpp>
 #include <proa/stack/placement.hpp>
 

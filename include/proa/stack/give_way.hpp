@@ -1,4 +1,4 @@
-// L0: a poller's manners: notices that it shares its core and yields only then.
+// L4: a poller's manners: notices that it shares its core and yields only then.
 #pragma once
 #include <sched.h>
 #include <sys/resource.h>
