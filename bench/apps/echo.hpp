@@ -102,8 +102,7 @@ class EchoClient {
     if (auto opened = open_flows(); !opened) return tl::unexpected{opened.error()};
     start();
     while (error_.empty() && !done(stop)) {
-      if (refused_)
-        fill_all();
+      if (refused_) fill_all();
       if (auto event = net_->poll())
         handle(*event);
       else
@@ -111,8 +110,7 @@ class EchoClient {
     }
     if (!error_.empty()) return tl::unexpected{error_};
     result_.seconds = static_cast<double>(last_reply_ - measured_from_) * ns_per_tick() / 1e9;
-    if (result_.seconds > 0)
-      result_.rate = static_cast<double>(measured_) / result_.seconds;
+    if (measured_ > 1) result_.rate = static_cast<double>(measured_ - 1) / result_.seconds;
     close_flows();
     return std::move(result_);
   }
@@ -150,8 +148,8 @@ class EchoClient {
     // By number all messages count; by time the first tenth warms up.
     measured_from_ = started_ + (options_.messages != 0 ? 0 : span / 10);
     send_until_ = measured_from_ + span;
-    patience_ticks_ = static_cast<std::uint64_t>(
-        static_cast<double>(options_.patience.count()) / ns_per_tick());
+    patience_ticks_ =
+        static_cast<std::uint64_t>(static_cast<double>(options_.patience.count()) / ns_per_tick());
     fill_all();
   }
 
@@ -232,7 +230,8 @@ class EchoClient {
     ++result_.messages;
     result_.bytes += message.size();
     if (now >= measured_from_) {
-      if (measured_++ == 0) measured_from_ = now;
+      if (measured_++ == 0)
+        measured_from_ = now;
       else
         result_.rtt.record(
             static_cast<std::uint64_t>(static_cast<double>(now - sent_at) * ns_per_tick()));

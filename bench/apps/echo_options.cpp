@@ -42,8 +42,9 @@ void add_client(CLI::App& app, EchoOptions& options, std::string& peer, double& 
   describe(app.add_option("--window", options.window, "messages outstanding per flow")
                ->check(CLI::Range(1, 65'536)),
            "MESSAGES");
-  describe(app.add_option("--flows", options.flows, "flows at a time")->check(CLI::Range(1, 65'536)),
-           "FLOWS");
+  describe(
+      app.add_option("--flows", options.flows, "flows at a time")->check(CLI::Range(1, 65'536)),
+      "FLOWS");
   describe(app.add_option("--seconds", options.seconds, "measuring time")
                ->check(CLI::Range(0.001, 86'400.0)),
            "SECONDS");
@@ -74,14 +75,14 @@ std::vector<Row> rows_of(const EchoOptions& options, const char* placement,
   add_latency(sample, result.rtt);
   sample.push_back({"rate", "messages/s", result.rate});
   sample.push_back({"goodput", "bit/s", result.rate * 8.0 * options.size});
-  CaseRepeats one{.labels = {.name = fmt::format("{} {} B, window {}", placement, options.size,
-                                                 options.window),
-                             .wire = options.wire,
-                             .placement = placement,
-                             .size = options.size,
-                             .has_size = true,
-                             .window = options.window},
-                  .repeats = {}};
+  CaseRepeats one{
+      .labels = {.name = fmt::format("{} {} B, window {}", placement, options.size, options.window),
+                 .wire = options.wire,
+                 .placement = placement,
+                 .size = options.size,
+                 .has_size = true,
+                 .window = options.window},
+      .repeats = {}};
   one.repeats.push_back({.sample = std::move(sample)});
   return summarise({one});
 }
@@ -93,9 +94,9 @@ std::optional<int> parse_echo_options(int argc, char** argv, EchoOptions& option
   app.require_subcommand(1);
   auto* const server = app.add_subcommand("server", "send every message back");
   add_common(*server, options);
-  describe(server->add_option("--port", options.port, "application port")
-               ->check(CLI::Range(1, 65'535)),
-           "PORT");
+  describe(
+      server->add_option("--port", options.port, "application port")->check(CLI::Range(1, 65'535)),
+      "PORT");
   server->add_flag("--once", options.once, "end when the last flow has ended");
   auto* const client = app.add_subcommand("client", "send, verify and measure");
   std::string peer;

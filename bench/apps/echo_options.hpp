@@ -24,15 +24,15 @@ struct EchoOptions {
 
   // client
   Endpoint peer{};
-  std::uint32_t size = 64;       // bytes
-  std::uint32_t window = 1;      // messages outstanding per flow
+  std::uint32_t size = 64;   // bytes
+  std::uint32_t window = 1;  // messages outstanding per flow
   std::uint32_t flows = 1;
-  double seconds = 1;            // of measuring, after a tenth of it for warming up
-  std::uint64_t messages = 0;    // send so many instead, over all flows; 0: by time
-  bool verify = true;            // compare every reply byte for byte
+  double seconds = 1;                           // of measuring, after a tenth of it for warming up
+  std::uint64_t messages = 0;                   // send so many instead, over all flows; 0: by time
+  bool verify = true;                           // compare every reply byte for byte
   Duration patience = std::chrono::seconds{5};  // without any progress the run has failed
-  std::string json{};            // file; "-": standard output
-  std::string wire{};            // only a label
+  std::string json{};                           // file; "-": standard output
+  std::string wire{};                           // only a label
 
   static constexpr std::uint32_t no_core = UINT32_MAX;
 };

@@ -1,0 +1,286 @@
+// bench: two processes with an in-process stack each on one wire: echo and streams, measured once.
+#include "stack_pair.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <proa/in_process.hpp>
+
+#include "apps/echo.hpp"
+#include "machine.hpp"
+#include "process.hpp"
+
+namespace proa::bench {
+namespace {
+
+using Net = Stack<InProcess<DpdkNic>>;
+using Outcome = tl::expected<Sample, std::string>;
+using tl::unexpected;
+
+constexpr std::uint16_t port = 7000;
+constexpr std::uint32_t stream_flow = 0;  // its number, for the content
+
+IpAddress address_of(std::size_t end) {
+  return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + end));
+}
+
+/// A child's words over its control socket.
+struct Report {
+  char error[320] = {};
+  std::uint32_t figures = 0;
+  struct {
+    char metric[16], unit[16];
+    double value;
+  } figure[8] = {};
+
+  Report() = default;
+  explicit Report(const Outcome& outcome) {
+    if (!outcome) {
+      outcome.error().copy(error, sizeof error - 1);
+      return;
+    }
+    for (const Figure& from : *outcome) {
+      auto& to = figure[figures++];
+      from.metric.copy(to.metric, sizeof to.metric - 1);
+      from.unit.copy(to.unit, sizeof to.unit - 1);
+      to.value = from.value;
+    }
+  }
+  [[nodiscard]] Outcome outcome() const {
+    if (error[0] != '\0') return unexpected<std::string>(error);
+    Sample sample;
+    for (std::uint32_t i = 0; i < figures; ++i)
+      sample.push_back({figure[i].metric, figure[i].unit, figure[i].value});
+    return sample;
+  }
+};
+
+tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end,
+                                          const StackSetup& setup) {
+  auto options = Net::Options::parse(setup.options);
+  if (!options) return unexpected(options.error());
+  options->nic = wire.enter(end);
+  options->interface.mtu_bytes = wire.mtu();
+  options->interface.addresses = {{address_of(end), 24}};
+  return Net::open(*options);
+}
+
+/// True now and then when the parent said something; looking costs a system call.
+class Told {
+ public:
+  explicit Told(Control& control) noexcept : control_(&control) {}
+  bool operator()() noexcept { return ++asked_ % 1024 == 0 && control_->ready(); }
+
+ private:
+  Control* control_;
+  std::uint32_t asked_ = 0;
+};
+
+Outcome echo_client(Net& net, const StackSetup& setup) {
+  EchoOptions options;
+  options.peer = {address_of(1), port};
+  options.size = setup.size;
+  options.window = setup.window;
+  options.flows = setup.flows;
+  options.seconds = setup.seconds;
+  options.messages = setup.messages;
+  options.verify = setup.verify;
+  options.wait = setup.wait;
+  const auto result = EchoClient<Net>{net, options}.run([] { return false; });
+  if (!result) return unexpected(result.error());
+  if (setup.messages != 0 && result->messages != setup.messages)
+    return unexpected(fmt::format("{} replies to {} messages", result->messages, setup.messages));
+  Sample sample;
+  add_latency(sample, result->rtt);
+  sample.push_back({"rate", "messages/s", result->rate});
+  return sample;
+}
+
+Outcome echo_server(Net& net, const StackSetup& setup, Control& control) {
+  EchoServer<Net> server{net};
+  if (setup.wait)
+    server.run(true, [&] { return control.ready(); });
+  else
+    server.run(false, Told{control});
+  return Sample{};
+}
+
+/// Sends until told to stop. The stack's own limits bound it, or `window` messages not yet known to
+/// have arrived.
+class Sender {
+ public:
+  Sender(Net& net, const StackSetup& setup) : net_(&net), setup_(setup), small_(setup.size) {}
+
+  Outcome run(Control& control) {
+    const auto flow = net_->connect({address_of(1), port}, std::chrono::seconds{5});
+    if (!flow) return unexpected("cannot connect: " + std::string{flow.error().text()});
+    Told told{control};
+    while (error_.empty() && !told()) {
+      fill(*flow);
+      while (auto event = net_->poll()) {
+        if (event->kind == EventKind::writable) blocked_ = false;
+        if (event->kind == EventKind::sent) --outstanding_;
+        if (event->kind == EventKind::closed)
+          return unexpected("the flow ended: " + std::string{text(event->reason)});
+        if (!blocked_) fill(*flow);
+      }
+    }
+    if (!error_.empty()) return unexpected(error_);
+    return Sample{};
+  }
+
+ private:
+  static constexpr std::uint32_t at_once = 128;  // then the stack gets its turn
+  static constexpr std::size_t small_bytes = 4096;
+
+  void fill(FlowHandle flow) {
+    for (std::uint32_t i = 0; i < at_once && !blocked_ && error_.empty(); ++i) {
+      if (setup_.window != 0 && outstanding_ >= setup_.window) return;
+      const auto sent = setup_.size <= small_bytes ? send_small(flow) : send_large(flow);
+      if (sent) {
+        ++number_;
+        outstanding_ += setup_.window != 0 ? 1 : 0;
+      } else if (sent.error().would_block()) {
+        blocked_ = true;
+      } else if (sent.error().reason() == Reason::out_of_memory) {
+        return;  // acknowledgements give memory back
+      } else {
+        error_ = "cannot send: " + std::string{sent.error().text()};
+      }
+    }
+  }
+  Result<MessageNumber> send_small(FlowHandle flow) {
+    if (setup_.verify) content_.fill(stream_flow, number_, small_);
+    return net_->send(flow, small_, {.notify = setup_.window != 0});
+  }
+  Result<MessageNumber> send_large(FlowHandle flow) {
+    if (!buffer_) {
+      buffer_ = net_->allocate(setup_.size);
+      if (!buffer_) return unexpected<Error>(Reason::out_of_memory);
+      if (setup_.verify) content_.fill(stream_flow, number_, buffer_.bytes());
+    }
+    return net_->send(flow, std::move(buffer_), {.notify = setup_.window != 0});
+  }
+
+  Net* net_;
+  StackSetup setup_;
+  Content content_;
+  std::vector<std::byte> small_;
+  Net::Buffer buffer_;
+  std::uint64_t number_ = 0;
+  std::uint32_t outstanding_ = 0;
+  bool blocked_ = false;
+  std::string error_;
+};
+
+/// Counts messages from a tenth of the time after the first one on.
+class Receiver {
+ public:
+  Receiver(Net& net, const StackSetup& setup) : net_(&net), setup_(setup) {}
+
+  Outcome run() {
+    const auto span = static_cast<std::uint64_t>(setup_.seconds * 1e9 / ns_per_tick());
+    std::uint64_t now = ticks(), last = now, first = 0;
+    const auto patience = static_cast<std::uint64_t>(5e9 / ns_per_tick());
+    for (std::uint64_t end = 0; error_.empty() && (end == 0 || now < end); now = ticks()) {
+      const std::uint64_t before = received_;
+      for (std::uint32_t i = 0; i < 64; ++i)
+        if (auto event = net_->poll()) handle(*event);
+      if (received_ != before) last = now;
+      if (first == 0 && received_ != 0) first = now;
+      if (end == 0 && first != 0 && now - first > span / 10) {
+        end = now + span;
+        warm_at_ = now;
+        warm_count_ = received_;
+      }
+      if (now - last > patience) return unexpected<std::string>("nothing arrived for 5 seconds");
+    }
+    if (!error_.empty()) return unexpected(error_);
+    const double seconds = static_cast<double>(now - warm_at_) * ns_per_tick() / 1e9;
+    const double rate = static_cast<double>(received_ - warm_count_) / seconds;
+    return Sample{{"rate", "messages/s", rate},
+                  {"throughput", "Gbit/s", rate * setup_.size * 8e-9}};
+  }
+
+ private:
+  void handle(const Net::Event& event) {
+    if (event.kind == EventKind::closed)
+      error_ = "the flow ended: " + std::string{text(event.reason)};
+    if (event.kind != EventKind::message) return;
+    if (event.message.size() != setup_.size)
+      error_ = "a message of another size came";
+    else if (setup_.verify && !content_.matches(stream_flow, received_, event.message.bytes()))
+      error_ = fmt::format("message {} differs from what was sent", received_);
+    ++received_;
+  }
+
+  Net* net_;
+  StackSetup setup_;
+  Content content_;
+  std::uint64_t received_ = 0, warm_at_ = 0, warm_count_ = 0;
+  std::string error_;
+};
+
+/// Opens the stack, says so, waits to be told to begin, reports, stays until told to leave.
+template <class Body>
+int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control& control,
+            const Body& body) {
+  auto net = open_stack(wire, end, setup);
+  if (!net) return control.send(Report{unexpected(net.error())}), 1;
+  pin(end == 0 ? setup.core_a : setup.core_b);
+  if (const auto listening = net->listen({port}); !listening)
+    return control.send(Report{unexpected<std::string>("cannot listen")}), 1;
+  control.send(Report{});
+  // Alive while it waits: it answers its neighbours.
+  while (!control.ready()) static_cast<void>(net->poll());
+  if (!control.receive<char>()) return 1;
+  const Outcome outcome = body(*net);
+  control.send(Report{outcome});
+  while (!control.ready()) static_cast<void>(net->poll());
+  return outcome ? 0 : 1;
+}
+
+Outcome heard(ChildProcess& child, const char* who, std::chrono::milliseconds patience) {
+  const auto report = child.control().receive<Report>(patience);
+  if (!report) return unexpected(fmt::format("the {} did not answer", who));
+  auto outcome = report->outcome();
+  if (!outcome) return unexpected(fmt::format("{}: {}", who, outcome.error()));
+  return outcome;
+}
+
+}  // namespace
+
+Outcome measure_stacks(const Wire& wire, const StackSetup& setup) {
+  const bool stream = setup.kind == StackKind::stream;
+  auto server = ChildProcess::start([&](Control& control) {
+    return run_end(wire, 1, setup, control, [&](Net& net) {
+      return stream ? Receiver{net, setup}.run() : echo_server(net, setup, control);
+    });
+  });
+  if (!server) return unexpected(server.error());
+  auto client = ChildProcess::start([&](Control& control) {
+    return run_end(wire, 0, setup, control, [&](Net& net) {
+      return stream ? Sender{net, setup}.run(control) : echo_client(net, setup);
+    });
+  });
+  if (!client) return unexpected(client.error());
+  const std::chrono::seconds start_patience{20};
+  const std::chrono::milliseconds patience{
+      static_cast<std::int64_t>(std::ceil(setup.seconds * 2e3)) + 30'000};
+  if (auto ready = heard(*server, "server", start_patience); !ready) return ready;
+  if (auto ready = heard(*client, "client", start_patience); !ready) return ready;
+  server->control().send('g');
+  client->control().send('g');
+  auto& measuring = stream ? *server : *client;
+  auto& other = stream ? *client : *server;
+  auto outcome = heard(measuring, stream ? "receiver" : "client", patience);
+  other.control().send('s');  // its body ends when the control socket becomes readable
+  const auto last_words = heard(other, stream ? "sender" : "server", start_patience);
+  client->stop(std::chrono::seconds{2});
+  server->stop(std::chrono::seconds{2});
+  // The end that knows the cause is the one to quote.
+  if (!last_words) return last_words;
+  return outcome;
+}
+
+}  // namespace proa::bench

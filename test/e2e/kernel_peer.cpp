@@ -1,0 +1,104 @@
+// e2e: a peer nobody here wrote: a Linux kernel at the other end of the wire resolves and pings a
+// Proa host.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <proa/in_process.hpp>
+
+#include "netns.hpp"
+#include "process.hpp"
+
+namespace {
+
+using namespace proa;
+using namespace proa::bench;
+using Net = Stack<InProcess<DpdkNic>>;
+
+constexpr const char* proa_address = "10.117.0.11";
+
+struct Word {
+  char text[320] = {};
+  Word() = default;
+  explicit Word(const std::string& what) { what.copy(text, sizeof text - 1); }
+};
+
+/// In host 0: a stack that only lives. Its first word is "ready MAC" or what is wrong.
+int proa_host(const TwoHosts& hosts, DpdkDriver driver, Control& control) {
+  hosts.enter(0);
+  Net::Options options;
+  options.nic.driver = driver;
+  options.nic.interface = TwoHosts::interface;
+  options.interface.addresses = {{*parse_ip(proa_address), 24}};
+  auto net = Net::open(options);
+  if (!net) return control.send(Word{net.error()}), 1;
+  control.send(Word{"ready " + to_text(net->placement().nic().capabilities().mac)});
+  while (!control.ready()) static_cast<void>(net->wait(std::chrono::milliseconds{20}));
+  return 0;
+}
+
+/// What a command prints in host 1, the kernel's; with its exit status behind it.
+std::string in_kernel_host(const TwoHosts& hosts, const std::string& command) {
+  auto child = ChildProcess::start([&](Control& control) {
+    hosts.enter(1);
+    std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "re");
+    if (pipe == nullptr) return 1;
+    std::string said(4096, '\0');
+    said.resize(std::fread(said.data(), 1, said.size(), pipe));
+    said += fmt::format("\nexit status {}", ::pclose(pipe) >> 8);
+    control.send(Word{said.size() > 319 ? said.substr(said.size() - 319) : said});
+    return 0;
+  });
+  if (!child) return child.error();
+  const auto word = child->control().receive<Word>(std::chrono::milliseconds{20'000});
+  child->stop(std::chrono::seconds{1});
+  return word ? word->text : "no word from " + command;
+}
+
+void pinged_over(DpdkDriver driver) {
+  if (::geteuid() != 0) {
+    WARN("left out: network namespaces need root");
+    return;
+  }
+  auto hosts = TwoHosts::make();
+  REQUIRE(hosts);
+  auto host =
+      ChildProcess::start([&](Control& control) { return proa_host(*hosts, driver, control); });
+  REQUIRE(host);
+  const auto ready = host->control().receive<Word>(std::chrono::milliseconds{20'000});
+  REQUIRE(ready);
+  const std::string word{ready->text};
+  REQUIRE(word.substr(0, 6) == "ready ");
+  const std::string mac = word.substr(6);
+
+  for (const int size : {56, 1400}) {
+    const auto said = in_kernel_host(
+        *hosts, fmt::format("ping -n -c 3 -i 0.05 -W 2 -s {} {}", size, proa_address));
+    INFO(said);
+    CHECK(said.find(" 0% packet loss") != std::string::npos);
+    CHECK(said.find("exit status 0") != std::string::npos);
+  }
+  const auto neighbour =
+      in_kernel_host(*hosts, fmt::format("ip neigh show {} dev wire0", proa_address));
+  INFO(neighbour);
+  CHECK(neighbour.find("lladdr " + mac) != std::string::npos);
+  // DELAY and PROBE follow STALE while the kernel confirms what it knows.
+  const bool usable = neighbour.find("REACHABLE") != std::string::npos ||
+                      neighbour.find("STALE") != std::string::npos ||
+                      neighbour.find("DELAY") != std::string::npos ||
+                      neighbour.find("PROBE") != std::string::npos;
+  CHECK(usable);
+  host->control().send('s');
+  CHECK(host->stop(std::chrono::seconds{5}) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a Linux kernel resolves and pings a Proa host over af_packet", "[stack][root]") {
+  pinged_over(DpdkDriver::af_packet);
+}
+
+TEST_CASE("a Linux kernel resolves and pings a Proa host over af_xdp", "[stack][root]") {
+  pinged_over(DpdkDriver::af_xdp);
+}
