@@ -117,13 +117,12 @@ class Sender {
     Told told{control};
     while (error_.empty() && !told()) {
       fill(*flow);
-      while (auto event = net_->poll()) {
-        if (event->kind == EventKind::writable) blocked_ = false;
-        if (event->kind == EventKind::sent) --outstanding_;
-        if (event->kind == EventKind::closed)
-          return unexpected("the flow ended: " + std::string{text(event->reason)});
-        if (!blocked_) fill(*flow);
-      }
+      const auto event = net_->poll();  // one at a time: they may never end while we send
+      if (!event) continue;
+      if (event->kind == EventKind::writable) blocked_ = false;
+      if (event->kind == EventKind::sent) --outstanding_;
+      if (event->kind == EventKind::closed)
+        return unexpected("the flow ended: " + std::string{text(event->reason)});
     }
     if (!error_.empty()) return unexpected(error_);
     return Sample{};
