@@ -35,6 +35,7 @@ std::vector<Counter> engine_counters(const EngineReport& r) {
                            {"flows_ended", c.flows_ended},
                            {"flows_now", c.flows_now},
                            {"answers_refuse", c.answers_refuse},
+                           {"answers_retry", c.answers_retry},
                            {"answers_unknown_flow", c.answers_unknown_flow},
                            {"nic_rx_packets", c.nic.rx_packets},
                            {"nic_rx_bytes", c.nic.rx_bytes},

@@ -1,4 +1,4 @@
-// L3: packets an engine sends on behalf of no flow: refusals and "unknown flow".
+// L3: packets an engine sends on behalf of no flow: refusals, cookies and "unknown flow".
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -6,6 +6,7 @@
 
 #include <proa/base/bytes.hpp>
 #include <proa/base/reason.hpp>
+#include <proa/transport/cookie.hpp>
 #include <proa/transport/integrity.hpp>
 #include <proa/wire/drop.hpp>
 #include <proa/wire/header.hpp>
@@ -55,6 +56,18 @@ std::size_t write_refuse(MutableBytes out, const PacketHeader& syn, Reason why) 
   out[PacketHeader::size] = static_cast<std::byte>(why);
   I::seal(out.first(refuse_bytes<I>));
   return refuse_bytes<I>;
+}
+
+template <Integrity I>
+inline constexpr std::size_t retry_bytes = PacketHeader::size + 1 + cookie_bytes + I::trailer_bytes;
+
+/// Answers a SYN under load: it may come again with this cookie. Nothing is kept here.
+template <Integrity I>
+std::size_t write_retry(MutableBytes out, const PacketHeader& syn, const Cookie& cookie) noexcept {
+  detail::answer_header(PacketType::retry, syn).write(out.first<PacketHeader::size>());
+  RetryBody{cookie}.write(out.subspan(PacketHeader::size));
+  I::seal(out.first(retry_bytes<I>));
+  return retry_bytes<I>;
 }
 
 /// Answers a packet whose destination flow does not exist, echoing flow ids and packet number.

@@ -17,7 +17,7 @@ struct EngineCounters {
   std::uint64_t loopback_packets = 0;          // between two applications of this engine
   std::uint64_t flows_connecting = 0, flows_accepted = 0, flows_ended = 0;
   std::uint64_t flows_now = 0;
-  std::uint64_t answers_refuse = 0, answers_unknown_flow = 0;
+  std::uint64_t answers_refuse = 0, answers_retry = 0, answers_unknown_flow = 0;
   DropCounters drops;  // received packets refused, by reason
   NicCounters nic;
 };

@@ -174,6 +174,8 @@ class Engine {
   Drop receive_syn(const UdpArrival& from, const Arrival& arrival) noexcept;
   Drop open_server_flow(const UdpArrival& from, const Arrival& arrival, const PacketHeader& header,
                         const SynBody& syn) noexcept;
+  [[nodiscard]] Drop validate(const UdpArrival& from, const PacketHeader& header,
+                              const SynBody& syn) noexcept;
   Drop refuse(const UdpArrival& from, const PacketHeader& syn, Reason why, Drop drop) noexcept;
   Drop no_such_flow(const UdpArrival& from) noexcept;
   template <class Write>
@@ -300,6 +302,7 @@ class Engine {
   bool catching_up_ = false;       // a long gap: no timer until a burst returns short
   std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it
   std::uint32_t half_open_ = 0;
+  SipKey cookie_secret_;
   std::uint32_t closing_flows_ = 0;
   std::uint32_t send_budget_ = 0;  // packets this turn may still send
   UdpChecksumBy udp_checksum_ = UdpChecksumBy::zero;

@@ -28,6 +28,7 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
       listeners_(65'536),
       answers_(options.answers_per_second, options.answers_burst) {
   static_assert(AppSideOf<AppSide, Engine>);
+  cookie_secret_ = {random_.next(), random_.next()};
   const NicCapabilities nic_offers = nic.capabilities();
   const std::uint32_t payload_max =
       nic_offers.frame_bytes_max - static_cast<std::uint32_t>(frame_header_bytes);

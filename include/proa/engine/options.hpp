@@ -21,6 +21,7 @@ struct EngineOptions {
   Duration late_poll = std::chrono::microseconds{100};  // a longer gap: receive before timers
   std::uint32_t answers_per_second = 10'000;  // refusals and "unknown flow", all peers together
   std::uint32_t answers_burst = 64;
+  std::uint32_t half_open_free = 256;  // from here on a SYN must prove its address by a cookie
   std::uint32_t half_open_max = 4096;  // accepted flows whose first packet has not come yet
   FlowOptions flow;
   InterfacePlan interface;

@@ -122,7 +122,7 @@ Drop Engine<NicT, AppSide, Policy>::open_server_flow(const UdpArrival& from, con
   const std::uint32_t listener = listeners_[syn.server_port];
   if (listener == 0) return refuse(from, header, Reason::connection_refused, Drop::no_listener);
   if (flows_.full()) return refuse(from, header, Reason::too_many_flows, Drop::flow_limit);
-  if (half_open_ >= options_.half_open_max) return Drop::busy;
+  if (const Drop drop = validate(from, header, syn); drop != Drop::none) return drop;
   FlowIdentity who;
   who.local = {from.destination, syn.server_port};
   who.peer = {from.source, syn.client_port};
@@ -138,6 +138,22 @@ Drop Engine<NicT, AppSide, Policy>::open_server_flow(const UdpArrival& from, con
   flows_[slot].flow.accept_syn(header, syn, arrival);
   touch(slot);
   return Drop::none;
+}
+
+/// With many half-open flows only a client that has answered at its address gets one more. A cookie
+/// that is there must be good at any time.
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::validate(const UdpArrival& from, const PacketHeader& header,
+                                             const SynBody& syn) noexcept {
+  const CookieClaim claim{from.source, header.source_flow, syn.server_port};
+  if (!syn.cookie.empty() && !cookie_is_good(cookie_secret_, claim, syn.cookie, now_))
+    return Drop::bad_cookie;
+  if (half_open_ >= options_.half_open_max) return Drop::busy;
+  if (!syn.cookie.empty() || half_open_ < options_.half_open_free) return Drop::none;
+  const Cookie cookie = make_cookie(cookie_secret_, claim, now_);
+  if (answer(from, [&](MutableBytes out) { return write_retry<Integrity>(out, header, cookie); }))
+    ++counters_.answers_retry;
+  return Drop::busy;
 }
 
 template <Nic NicT, class AppSide, class Policy>

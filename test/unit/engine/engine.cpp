@@ -155,6 +155,28 @@ TEST_CASE("A repeated SYN finds the flow it opened; the limit of half-open flows
   CHECK(world.a.side.take(FlowEventKind::connected).size() == 3);
 }
 
+TEST_CASE("Under load a SYN leaves nothing behind until it comes back with its cookie",
+          "[engine]") {
+  EngineOptions options;
+  options.half_open_free = 0;
+  Toys deaf{options};  // toys do not answer RETRY: like spoofed addresses
+  REQUIRE(deaf.b.engine.listen(0, 7000));
+  for (std::uint32_t i = 0; i < 10; ++i)
+    REQUIRE(deaf.a.engine.connect(deaf.now, {0, i}, {deaf.b.address, 7000}, never));
+  deaf.run(5ms);
+  CHECK(deaf.b.engine.flow_count() == 0);
+  CHECK(deaf.b.engine.counters().answers_retry == 10);
+  CHECK(deaf.b.engine.counters().drops[Drop::busy] == 10);
+
+  World<DefaultPolicy> honest{options};
+  REQUIRE(honest.b.engine.listen(0, 7000));
+  (void)honest.connect();
+  honest.run(1ms);
+  CHECK(honest.a.side.take(FlowEventKind::connected).size() == 1);
+  CHECK(honest.b.side.take(FlowEventKind::accepted).size() == 1);
+  CHECK(honest.b.engine.counters().answers_retry == 1);
+}
+
 TEST_CASE("Events wait in their flow until the application has room", "[engine]") {
   EngineOptions options;
   options.apps_max = 2;
