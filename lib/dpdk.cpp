@@ -225,7 +225,7 @@ std::size_t DpdkNic::wait_descriptors(std::span<int> out) noexcept {
   const auto& q = *queue_;
   const auto& fds = q.port->wait_fds;
   if (out.empty()) return 0;
-  if (q.memif_wait != nullptr && (q.port->memif_can_wait || !q.port->link_up())) {
+  if (q.memif_wait != nullptr) {
     out[0] = q.memif_wait->descriptor(q.queue_id);
     return 1;
   }

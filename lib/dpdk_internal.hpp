@@ -93,17 +93,20 @@ class MemifWait {
   MemifWait& operator=(const MemifWait&) = delete;
   ~MemifWait();
 
-  /// `regions` and `events`: what the driver opened for this connection. False: not as expected.
-  bool connected(const std::vector<int>& regions, const std::vector<int>& events, bool client);
+  /// `regions` and `events`: what the driver opened for this connection. If they are not as
+  /// expected (two memif ports of one process that connect at the same time), a tick per
+  /// millisecond wakes.
+  void connected(const std::vector<int>& regions, const std::vector<int>& events, bool client);
   void disconnected();
   [[nodiscard]] int descriptor(std::size_t queue) const noexcept { return queues_[queue].epoll; }
-  /// Whether the peer rings this queue's eventfd when it sends; false while not connected.
-  bool ask_to_be_woken(std::size_t queue, bool on) noexcept;
+  /// Whether the peer shall ring this queue's eventfd when it sends.
+  void ask_to_be_woken(std::size_t queue, bool on) noexcept;
 
  private:
+  bool map(int region);
   struct Queue {
     int epoll = -1;
-    int event = -1;
+    int event = -1;                  // the driver's, duplicated, or a timer
     std::uint16_t* flags = nullptr;  // of the ring, in memory shared with the peer
   };
   std::vector<Queue> queues_;
@@ -145,8 +148,7 @@ class DpdkPort {
   // memif only; written by DPDK's interrupt thread with the gate closed, or before it knows us.
   std::unique_ptr<MemifWait> memif_wait;
   std::vector<int> descriptors_before;  // of the process, when no peer was connected
-  std::atomic<bool> memif_can_wait{false};
-  std::atomic<bool> offline{false};  // a client that looks for its server: the gate stays closed
+  std::atomic<bool> offline{false};     // a client that looks for its server: the gate stays closed
   bool link_was_up = false;
   bool guarded = false;
   bool reconnects = false;

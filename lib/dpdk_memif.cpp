@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -226,6 +227,14 @@ std::uint16_t* find_ring_flags(std::byte* region, std::size_t bytes, std::size_t
   return nullptr;
 }
 
+int millisecond_ticks() noexcept {
+  const int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  constexpr timespec period{.tv_sec = 0, .tv_nsec = 1'000'000};
+  const itimerspec ticks{.it_interval = period, .it_value = period};
+  ::timerfd_settime(fd, 0, &ticks, nullptr);
+  return fd;
+}
+
 }  // namespace
 
 PollerGate::PollerGate(std::size_t pollers) : lines_(pollers) {
@@ -260,26 +269,30 @@ MemifWait::~MemifWait() {
   ::close(link_);
 }
 
-bool MemifWait::connected(const std::vector<int>& regions, const std::vector<int>& events,
+void MemifWait::connected(const std::vector<int>& regions, const std::vector<int>& events,
                           bool client) {
   const auto count = queues_.size();
-  struct stat info {};
-  if (regions.size() != 1 || events.size() != 2 * count || ::fstat(regions[0], &info) != 0)
-    return false;
-  bytes_ = static_cast<std::size_t>(info.st_size);
-  void* mapped = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, regions[0], 0);
-  if (mapped == MAP_FAILED) return false;
-  region_ = static_cast<std::byte*>(mapped);
+  const bool found = regions.size() == 1 && events.size() == 2 * count && map(regions[0]);
   // Rings and their eventfds come in this order: client to server, then server to client.
   const std::size_t first = client ? count : 0;
   for (std::size_t i = 0; i < count; ++i) {
-    queues_[i].flags = find_ring_flags(region_, bytes_, first + i);
-    queues_[i].event = ::fcntl(events[first + i], F_DUPFD_CLOEXEC, 0);
-    if (queues_[i].flags == nullptr || queues_[i].event < 0) return disconnected(), false;
+    auto& queue = queues_[i];
+    if (found) queue.flags = find_ring_flags(region_, bytes_, first + i);
+    queue.event = queue.flags != nullptr ? ::fcntl(events[first + i], F_DUPFD_CLOEXEC, 0)
+                                         : millisecond_ticks();
     epoll_event event{.events = EPOLLIN, .data = {}};
-    ::epoll_ctl(queues_[i].epoll, EPOLL_CTL_ADD, queues_[i].event, &event);
+    ::epoll_ctl(queue.epoll, EPOLL_CTL_ADD, queue.event, &event);
   }
   signal(link_);
+}
+
+bool MemifWait::map(int region) {
+  struct stat info {};
+  if (::fstat(region, &info) != 0) return false;
+  bytes_ = static_cast<std::size_t>(info.st_size);
+  void* mapped = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, region, 0);
+  if (mapped == MAP_FAILED) return false;
+  region_ = static_cast<std::byte*>(mapped);
   return true;
 }
 
@@ -294,15 +307,16 @@ void MemifWait::disconnected() {
   signal(link_);
 }
 
-bool MemifWait::ask_to_be_woken(std::size_t queue, bool on) noexcept {
+void MemifWait::ask_to_be_woken(std::size_t queue, bool on) noexcept {
   constexpr std::uint16_t interrupts_masked = 1;
   auto& q = queues_[queue];
-  if (q.flags == nullptr) return false;
-  const std::atomic_ref flags{*q.flags};
-  flags.store(on ? 0 : interrupts_masked);  // sequentially consistent: the ring is looked at next
-  if (!on) drain(q.event);
-  if (!on) drain(link_);
-  return true;
+  if (q.flags != nullptr) {
+    const std::atomic_ref flags{*q.flags};
+    flags.store(on ? 0 : interrupts_masked);  // a full fence: the ring is looked at next
+  }
+  if (on) return;
+  drain(q.event);
+  drain(link_);
 }
 
 bool guard_memif(DpdkPort& port) { return Guard::instance().add(port); }
@@ -322,9 +336,9 @@ void DpdkPort::follow_memif_link() {
     return;
   }
   const auto added = added_since(descriptors_before);
-  memif_can_wait = memif_wait->connected(of_kind(added, DescriptorKind::memif_region),
-                                         of_kind(added, DescriptorKind::plain_eventfd),
-                                         options.memif.role == MemifRole::client);
+  memif_wait->connected(of_kind(added, DescriptorKind::memif_region),
+                        of_kind(added, DescriptorKind::plain_eventfd),
+                        options.memif.role == MemifRole::client);
 }
 
 }  // namespace proa::detail

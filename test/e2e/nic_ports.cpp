@@ -1,5 +1,6 @@
 // e2e: ports open, describe themselves, refuse with a sentence, and leave nothing behind.
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -184,6 +185,14 @@ TEST_CASE("two ports of one process talk to each other", "[nic]") {
             from.send(1, 100);
             if (steady_clock::now() > deadline) return "nothing arrives";
           }
+          // Whose descriptors are whose cannot be told here: a sleeper looks every millisecond.
+          std::array<int, 1> fd{};
+          if (b->wait_descriptors(fd) != 1) return "no descriptor";
+          while (!b->arm_wait()) to.receive([](std::uint64_t, std::span<std::byte>) {});
+          from.send(1, 100);
+          pollfd waiting{fd[0], POLLIN, 0};
+          if (::poll(&waiting, 1, 5'000) != 1) return "never woken";
+          b->disarm_wait();
           return a->capabilities().mac != b->capabilities().mac ? "" : "the same address twice";
         }) == "");
 }
