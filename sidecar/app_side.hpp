@@ -158,6 +158,24 @@ class ChannelAppSide {
     void close(std::uint32_t key, Instant deadline) noexcept {
       static_cast<void>(engine.close(now, FlowKey{key}, deadline));  // ended already: told soon
     }
+    bool describe(std::uint32_t key, FlowDetails& out) noexcept {
+      const auto info = engine.info(FlowKey{key});
+      if (!info) return false;
+      out = {info->smoothed_rtt.count(),
+             info->minimum_rtt.count(),
+             info->rtt_variation.count(),
+             info->window_bytes,
+             info->in_flight_bytes,
+             info->credit_left_bytes,
+             info->queued_messages,
+             info->queued_bytes,
+             info->packets_sent,
+             info->packets_received,
+             info->packets_lost,
+             ChannelEndpoint::of(info->local),
+             ChannelEndpoint::of(info->peer)};
+      return true;
+    }
     void reset(std::uint32_t key) noexcept {
       static_cast<void>(engine.reset(now, FlowKey{key}, Reason::reset_by_application));
     }

@@ -167,7 +167,7 @@ struct Pirate {
   }
   [[nodiscard]] RingSlot* returns() const {
     return reinterpret_cast<RingSlot*>(region.data() +
-                                       send_layout(memory->geometry()).returns_offset());
+                                       send_layout(memory->geometry()).second_offset());
   }
   [[nodiscard]] ChannelHead* head() const { return reinterpret_cast<ChannelHead*>(region.data()); }
 

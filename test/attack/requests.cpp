@@ -25,7 +25,7 @@ struct Forger {
         region(p.memory.send_region()),
         layout(send_layout(p.memory.geometry())),
         requests{slots(RegionLayout::ring_offset), layout.slots, &theirs()->reader},
-        returns{slots(layout.returns_offset()), layout.return_slots, &theirs()->returns_reader} {}
+        returns{slots(layout.second_offset()), layout.second_slots, &theirs()->second_reader} {}
 
   template <SlotContent T>
   void request(std::uint8_t kind, std::uint32_t handle, std::uint32_t length, const T& content) {
@@ -106,7 +106,7 @@ TEST_CASE("unknown kinds, lengths beyond the slot, names out of range", "[attack
   ChannelPair pair;
   Forger forger{pair};
   SECTION("kind 0") { forger.request(std::uint8_t{0}, 0, 0, CloseRequest{}); }
-  SECTION("kind 6") { forger.request(std::uint8_t{6}, 0, 0, CloseRequest{}); }
+  SECTION("kind 7") { forger.request(std::uint8_t{7}, 0, 0, CloseRequest{}); }
   SECTION("kind 255") { forger.request(std::uint8_t{255}, 0, 0, CloseRequest{}); }
   SECTION("113 bytes in two slots") {
     forger.request(RequestKind::submit_inline, 0, 113, CloseRequest{});
@@ -144,11 +144,24 @@ TEST_CASE("requests for flows that are not there do nothing", "[attack][c7]") {
   for (const std::uint32_t handle : {0U, 1U, 31U, 33U, u32_max, u32_max - 1, 0x8000'0000U}) {
     forger.request(RequestKind::close, handle, 0, CloseRequest{});
     forger.request(RequestKind::reset, handle, 0, CloseRequest{});
+    forger.request(RequestKind::query, handle, 0, CloseRequest{});
     forger.request(RequestKind::submit_inline, handle, 5, CloseRequest{});
     forger.request(RequestKind::submit_block, handle, 0, SubmitBlock{0, 500, 1});
   }
   CHECK(forger.verdict() == ChannelFault::none);
   CHECK(pair.engine.sent.empty());
+}
+
+TEST_CASE("a flood of queries whose answers nobody reads", "[attack][c13]") {
+  ChannelPair pair;
+  Forger forger{pair};
+  forger.request(RequestKind::connect, 0, 0, ConnectRequest{1, {{}, 7}, 0});
+  for (std::uint32_t i = 0; i < 1'000; ++i) {
+    forger.request(RequestKind::query, i % 3, 0, NumberEvent{i});
+    pair.engine.turn();
+  }
+  CHECK(pair.server.fault() == ChannelFault::none);
+  CHECK(pair.server.requests_served() == 1'001);
 }
 
 TEST_CASE("every deadline is only a deadline", "[attack][c2]") {

@@ -54,11 +54,14 @@ class ChannelClient {
         RingWriter{reinterpret_cast<RingSlot*>(memory.send_region() + RegionLayout::ring_offset),
                    g.request_slots, &theirs->reader};
     returns_ = RingWriter{
-        reinterpret_cast<RingSlot*>(memory.send_region() + send_layout(g).returns_offset()),
-        g.return_slots, &theirs->returns_reader};
+        reinterpret_cast<RingSlot*>(memory.send_region() + send_layout(g).second_offset()),
+        g.return_slots, &theirs->second_reader};
     events_ = RingReader{
         reinterpret_cast<const RingSlot*>(memory.receive_region() + RegionLayout::ring_offset),
         g.event_slots, &own->reader};
+    answers_ = RingReader{reinterpret_cast<const RingSlot*>(memory.receive_region() +
+                                                            receive_layout(g).second_offset()),
+                          answer_slots, &own->second_reader};
     sleep_ = SleepFlag{&own->sleep};
     watch_ = SleepWatch{&theirs->sleep};
   }
@@ -127,6 +130,23 @@ class ChannelClient {
     return end(*flow, ClientFlow::End::reset);
   }
 
+  /// What the sidecar knows of a flow. Waits for its answer, at most `limit`, or for the ring.
+  [[nodiscard]] Expected<FlowDetails> query(ChannelHandle handle, Duration limit) noexcept {
+    if (lost_) return failed(Reason::stack_closed);
+    if (flows_.find(handle) == nullptr) return failed(Reason::no_such_flow);
+    if (!request_room(1)) return failed(Reason::would_block);
+    const NumberEvent number{++queries_};
+    put_content(request(RequestKind::query, handle), number);
+    write(1);
+    flush();
+    for (Duration waited{}; waited < limit; waited += query_look) {
+      if (auto answer = take_answer(number.number)) return *answer;
+      if (answered_) return failed(Reason::no_such_flow);
+      bell_.wait(query_look);
+    }
+    return failed(Reason::timed_out);
+  }
+
   // --- events ---
 
   /// The next event, if there is one. Returns leases on the way.
@@ -187,6 +207,8 @@ class ChannelClient {
   [[nodiscard]] std::uint32_t open_flows() const noexcept { return flows_.open_count(); }
 
  private:
+  static constexpr Duration query_look = std::chrono::microseconds{20};
+
   void lose() noexcept { lost_ = true; }
   std::uint32_t distrust() noexcept {
     lose();
@@ -317,6 +339,25 @@ class ChannelClient {
       write(1);
       flow.end = ClientFlow::End::none;
     }
+  }
+
+  /// The answer to that query; answers to earlier ones, given up, are dropped. `answered_`: it
+  /// came.
+  std::optional<FlowDetails> take_answer(std::uint32_t number) noexcept {
+    SlotBody first, second;
+    answered_ = false;
+    while (!answered_ && answers_.peek(first) && answers_.peek(second, 1)) {
+      answers_.advance(2);
+      const SlotHead head = head_of(first);
+      answered_ = head.handle == number;
+      if (!answered_ || head.length == 0) continue;
+      FlowDetails details;
+      auto* to = reinterpret_cast<std::byte*>(&details);
+      std::memcpy(to, first.data() + sizeof(SlotHead), inline_one);
+      std::memcpy(to + inline_one, second.data(), inline_two - inline_one);
+      return details;
+    }
+    return std::nullopt;
   }
 
   // --- reading events: returns the slots used, 0 if it cannot be read now or ever ---
@@ -472,12 +513,15 @@ class ChannelClient {
   RingWriter requests_;
   RingWriter returns_;
   RingReader events_;
+  RingReader answers_;
   SleepFlag sleep_;
   SleepWatch watch_;
   Published done_;
   std::uint32_t inline_sent_ = 0;      // cumulative, all flows
   std::uint32_t inline_released_ = 0;  // cumulative, as told
   std::uint32_t lost_cursor_ = 0;
+  std::uint32_t queries_ = 0;
+  bool answered_ = false;
   bool lost_ = false;
 };
 

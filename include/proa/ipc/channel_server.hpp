@@ -26,7 +26,7 @@ namespace proa {
 template <class E>
 concept ChannelSink = requires(E& sink, ChannelHandle handle, const Endpoint& peer,
                                Instant deadline, std::uint32_t key, const MessageBlock& block,
-                               bool notify) {
+                               bool notify, FlowDetails& details) {
   { sink.connect(handle, peer, deadline) }
   noexcept->std::same_as<Expected<std::uint32_t>>;
   { sink.submit(key, block, notify) }
@@ -35,6 +35,8 @@ concept ChannelSink = requires(E& sink, ChannelHandle handle, const Endpoint& pe
   noexcept->std::same_as<void>;
   { sink.reset(key) }
   noexcept->std::same_as<void>;
+  { sink.describe(key, details) }
+  noexcept->std::same_as<bool>;
 };
 
 /// Everything the application writes is read once, checked, and only then used. Belongs to the
@@ -57,11 +59,14 @@ class ChannelServer {
     requests_ =
         RingReader{reinterpret_cast<const RingSlot*>(send_.data() + RegionLayout::ring_offset),
                    g.request_slots, &own->reader};
-    returns_ = RingReader{
-        reinterpret_cast<const RingSlot*>(send_.data() + send_layout(g).returns_offset()),
-        g.return_slots, &own->returns_reader};
+    returns_ =
+        RingReader{reinterpret_cast<const RingSlot*>(send_.data() + send_layout(g).second_offset()),
+                   g.return_slots, &own->second_reader};
     events_ = RingWriter{reinterpret_cast<RingSlot*>(receive_.data() + RegionLayout::ring_offset),
                          g.event_slots, &theirs->reader};
+    answers_ =
+        RingWriter{reinterpret_cast<RingSlot*>(receive_.data() + receive_layout(g).second_offset()),
+                   answer_slots, &theirs->second_reader};
     sleep_ = SleepFlag{&own->sleep};
     watch_ = SleepWatch{&theirs->sleep};
   }
@@ -224,6 +229,8 @@ class ChannelServer {
       case RequestKind::reset:
         if (const ServerFlow* flow = flows_.find(handle)) sink.reset(flow->key);
         return 1;
+      case RequestKind::query:
+        return serve_query(sink, handle, content_of<NumberEvent>(body).number);
       case RequestKind::none:
         break;
     }
@@ -293,6 +300,21 @@ class ChannelServer {
   }
   static constexpr bool is_passing(Reason reason) noexcept {
     return reason == Reason::would_block || reason == Reason::out_of_memory;
+  }
+
+  template <ChannelSink Sink>
+  std::uint32_t serve_query(Sink& sink, ChannelHandle handle, std::uint32_t number) noexcept {
+    if (answers_.room(2) < 2) return 1;  // a correct client has read the earlier answers
+    const ServerFlow* flow = flows_.find(handle);
+    FlowDetails details;
+    const bool known = flow != nullptr && sink.describe(flow->key, details);
+    put_head(answers_.body(), {0, 0, known ? std::uint16_t{1} : std::uint16_t{0}, number});
+    const auto* from = reinterpret_cast<const std::byte*>(&details);
+    std::memcpy(answers_.body() + sizeof(SlotHead), from, inline_one);
+    std::memcpy(answers_.body(1), from + inline_one, inline_two - inline_one);
+    answers_.publish(2);
+    done_.events = true;
+    return 1;
   }
 
   void take_returns() noexcept {
@@ -406,6 +428,7 @@ class ChannelServer {
   RingReader requests_;
   RingReader returns_;
   RingWriter events_;
+  RingWriter answers_;
   SleepFlag sleep_;
   SleepWatch watch_;
   std::uint32_t inline_told_ = 0;  // cumulative

@@ -83,26 +83,27 @@ static_assert(impossible(ChannelGeometry{}) == nullptr);
 
 /// The head of each shared region: what its writer tells the other side besides the ring.
 struct ChannelHead {
-  SleepLine sleep;            // the writer of this region sleeps
-  ReaderLine reader;          // what it has read from the ring in the other region
-  ReaderLine returns_reader;  // and from the ring of returned leases (sidecar only)
+  SleepLine sleep;           // the writer of this region sleeps
+  ReaderLine reader;         // what it has read from the ring in the other region
+  ReaderLine second_reader;  // and from its second ring
 };
 static_assert(std::has_unique_object_representations_v<ChannelHead>);
 
-/// One region: head, ring, ring of returned leases (Send only), arena. Send is written by the
-/// application, Receive by the sidecar.
+/// One region: head, ring, second ring, arena. Send is written by the application: requests, and
+/// returned leases, which never wait behind a request. Receive is written by the sidecar: events,
+/// and answers to queries, which never wait behind an event.
 struct RegionLayout {
   std::uint32_t slots = 0;
-  std::uint32_t return_slots = 0;
+  std::uint32_t second_slots = 0;
   std::uint64_t arena_bytes = 0;
 
   static constexpr std::uint64_t head_offset = 0;
   static constexpr std::uint64_t ring_offset = 4096;
-  [[nodiscard]] constexpr std::uint64_t returns_offset() const noexcept {
+  [[nodiscard]] constexpr std::uint64_t second_offset() const noexcept {
     return ring_offset + std::uint64_t{slots} * sizeof(RingSlot);
   }
   [[nodiscard]] constexpr std::uint64_t arena_offset() const noexcept {
-    const std::uint64_t end = returns_offset() + std::uint64_t{return_slots} * sizeof(RingSlot);
+    const std::uint64_t end = second_offset() + std::uint64_t{second_slots} * sizeof(RingSlot);
     return (end + 4095) / 4096 * 4096;
   }
   [[nodiscard]] constexpr std::uint64_t bytes() const noexcept {
@@ -111,11 +112,13 @@ struct RegionLayout {
 };
 static_assert(sizeof(ChannelHead) <= RegionLayout::ring_offset);
 
+inline constexpr std::uint32_t answer_slots = 64;
+
 [[nodiscard]] constexpr RegionLayout send_layout(const ChannelGeometry& g) noexcept {
   return {g.request_slots, g.return_slots, g.send_bytes};
 }
 [[nodiscard]] constexpr RegionLayout receive_layout(const ChannelGeometry& g) noexcept {
-  return {g.event_slots, 0, g.receive_bytes};
+  return {g.event_slots, answer_slots, g.receive_bytes};
 }
 
 /// A flow's name within its channel: bit 0 says who opened it (0 the application, 1 the sidecar),
@@ -145,6 +148,7 @@ enum class RequestKind : std::uint8_t {
   submit_block = 3,  // SubmitBlock
   close = 4,         // CloseRequest
   reset = 5,
+  query = 6,  // NumberEvent: the query's number; answered in the second ring by FlowDetails
 };
 
 enum class EventKindOnChannel : std::uint8_t {
@@ -227,6 +231,26 @@ struct ProgressEvent {
   std::array<FlowProgress, progress_per_slot> flows{};
 };
 inline constexpr std::uint32_t block_ids_per_slot = inline_one / sizeof(std::uint32_t);  // 13
+
+/// An answer: two slots, the head with the query's number as handle and `length` 0 for "no such
+/// flow", then this across both.
+struct FlowDetails {
+  std::int64_t smoothed_rtt_ns = 0;
+  std::int64_t minimum_rtt_ns = 0;
+  std::int64_t rtt_variation_ns = 0;
+  std::uint32_t window_bytes = 0;
+  std::uint32_t in_flight_bytes = 0;
+  std::uint32_t credit_left_bytes = 0;
+  std::uint32_t queued_messages = 0;
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t packets_sent = 0;
+  std::uint64_t packets_received = 0;
+  std::uint64_t packets_lost = 0;
+  ChannelEndpoint local;
+  ChannelEndpoint peer;
+};
+static_assert(sizeof(FlowDetails) == inline_two &&
+              std::has_unique_object_representations_v<FlowDetails>);
 
 template <class T>
 concept SlotContent = std::is_trivially_copyable_v<T> &&

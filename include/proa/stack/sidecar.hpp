@@ -95,13 +95,19 @@ class Sidecar {
   using Options = SidecarOptions;
   using Memory = ClientMemory;
 
-  /// What the application's end knows; the sidecar knows the rest (`proa status`).
+  /// The sidecar's view, but for the last three.
   struct FlowInfo {
-    std::uint32_t messages_out = 0;  // sent, not known to be received; told in coarse steps
-    std::uint64_t bytes_out = 0;     // of those above 112 bytes
-    std::uint64_t messages_sent = 0;
-    std::uint64_t messages_received = 0;
-    bool closing = false;
+    Endpoint local, peer;
+    Duration smoothed_rtt{}, minimum_rtt{}, rtt_variation{};
+    std::uint32_t window_bytes = 0;
+    std::uint32_t in_flight_bytes = 0;
+    std::uint32_t credit_left_bytes = 0;  // what the peer still allows us
+    std::uint32_t queued_messages = 0;    // not yet acknowledged
+    std::uint64_t queued_bytes = 0;
+    std::uint64_t packets_sent = 0, packets_received = 0, packets_lost = 0;
+    std::uint64_t messages_sent = 0;      // handed in by the application
+    std::uint64_t messages_received = 0;  // handed to the application
+    bool closing = false;                 // close or reset was called
   };
   struct Counters {
     std::uint64_t events = 0;  // read from the channel
@@ -205,11 +211,30 @@ class Sidecar {
   [[nodiscard]] int native_handle() const noexcept { return client_.descriptor(); }
   [[nodiscard]] std::uint32_t closing_flows() noexcept { return client_.closing_flows(); }
 
+  /// Waits for the sidecar's answer: microseconds, or until a sleeping engine has woken.
   [[nodiscard]] Expected<FlowInfo> flow_info(FlowHandle handle) noexcept {
-    const ClientFlow* flow = client_.find({handle.value});
-    if (flow == nullptr) return failed(Reason::no_such_flow);
-    return FlowInfo{flow->messages_out(), flow->bytes_out, flow->submitted, flow->received,
-                    flow->closing};
+    const auto details = client_.query({handle.value}, timeout_);
+    if (!details) return failed(details.error());
+    FlowInfo info;
+    info.local = details->local.endpoint();
+    info.peer = details->peer.endpoint();
+    info.smoothed_rtt = Duration{details->smoothed_rtt_ns};
+    info.minimum_rtt = Duration{details->minimum_rtt_ns};
+    info.rtt_variation = Duration{details->rtt_variation_ns};
+    info.window_bytes = details->window_bytes;
+    info.in_flight_bytes = details->in_flight_bytes;
+    info.credit_left_bytes = details->credit_left_bytes;
+    info.queued_messages = details->queued_messages;
+    info.queued_bytes = details->queued_bytes;
+    info.packets_sent = details->packets_sent;
+    info.packets_received = details->packets_received;
+    info.packets_lost = details->packets_lost;
+    if (const ClientFlow* flow = client_.find({handle.value})) {
+      info.messages_sent = flow->submitted;
+      info.messages_received = flow->received;
+      info.closing = flow->closing;
+    }
+    return info;
   }
   [[nodiscard]] Counters counters() noexcept {
     counters_.flows = client_.open_flows();

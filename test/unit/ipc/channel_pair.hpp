@@ -94,6 +94,11 @@ struct EchoEngine {
   }
   void close(std::uint32_t key, Instant) noexcept { end(key, Reason::closed_by_application); }
   void reset(std::uint32_t key) noexcept { end(key, Reason::reset_by_application); }
+  bool describe(std::uint32_t key, FlowDetails& details) noexcept {
+    details.packets_sent = key;
+    details.peer.port = 7000;
+    return flows.at(key).open;
+  }
   void end(std::uint32_t key, Reason reason) {
     if (!flows.at(key).open) return;
     flows[key].open = false;

@@ -7,10 +7,11 @@
 
 #include <proa/base/prng.hpp>
 
+#include "sidecar_pair.hpp"
 #include "sim_placement.hpp"
 
 // A fixture has Net, a, b, at_a(port), at_b(port), run(duration): see SimPair.
-#define PROA_PLACEMENTS stack_tests::SimPair
+#define PROA_PLACEMENTS stack_tests::SimPair, stack_tests::SidecarPair
 
 using namespace proa;
 using namespace std::chrono_literals;
