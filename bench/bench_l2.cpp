@@ -1,6 +1,9 @@
 // bench: what a wire carries without any stack, two processes with one DPDK port each.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include "harness.hpp"
 #include "raw_wire.hpp"
 
@@ -37,6 +40,8 @@ int main(int argc, char** argv) {
   std::uint32_t bulk_window = 128;
   bench.option("--mtu", mtu, "bytes", "largest packet; bulk frames are 14 bytes more");
   bench.option("--bulk-window", bulk_window, "frames", "frames outstanding in bulk");
+  std::vector<std::string> kinds{"echo", "one-way", "bulk"};
+  bench.option("--kind", kinds, "NAME,...", "traffic to measure");
   if (const auto exit_code = bench.parse(argc, argv)) return *exit_code;
   for (const auto size : options.sizes)
     if (size < 60 || size > mtu + 14) {
@@ -48,15 +53,21 @@ int main(int argc, char** argv) {
     bench.say(wire.error());
     return 2;
   }
+  const auto wanted = [&](std::string_view kind) {
+    return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+  };
   std::vector<Case> cases;
   for (const auto size : options.sizes) {
     for (const auto window : options.windows)
-      cases.push_back(
-          case_for(bench, options, *wire, {.kind = RawKind::echo, .size = size, .window = window}));
-    cases.push_back(case_for(bench, options, *wire, {.kind = RawKind::one_way, .size = size}));
+      if (wanted("echo"))
+        cases.push_back(case_for(bench, options, *wire,
+                                 {.kind = RawKind::echo, .size = size, .window = window}));
+    if (wanted("one-way"))
+      cases.push_back(case_for(bench, options, *wire, {.kind = RawKind::one_way, .size = size}));
   }
-  cases.push_back(case_for(bench, options, *wire,
-                           {.kind = RawKind::bulk, .size = mtu + 14, .window = bulk_window}));
+  if (wanted("bulk"))
+    cases.push_back(case_for(bench, options, *wire,
+                             {.kind = RawKind::bulk, .size = mtu + 14, .window = bulk_window}));
   bench.measure(cases);
   return bench.finish();
 }

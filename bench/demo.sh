@@ -86,7 +86,7 @@ on() {
 start() {
   local host=$1 name=$2
   shift 2
-  : >"$work/$name.ready"
+  : >"$work/$name.ready" >"$work/$name.log"
   (on "$host" "$@") >"$work/$name.log" 2>&1 3>"$work/$name.ready" &
   pids+=($!)
   disown # else bash reports its end
@@ -99,11 +99,12 @@ give_up() {
   exit 1
 }
 
-# until_ready NAME: until the last one started has written to descriptor 3.
+# until_ready NAME: until the last one started listens.
 until_ready() {
   local pid=${pids[-1]}
   for _ in {1..150}; do
-    [[ ! -s $work/$1.ready ]] || return 0
+    [[ ! -s $work/$1.ready ]] || return 0 # proad writes to descriptor 3
+    ! grep -q 'listening on port' "$work/$1.log" || return 0 # the echo server says so
     kill -0 "$pid" 2>/dev/null || give_up "$1" "$1 ended before it was ready"
     sleep 0.1
   done
@@ -132,7 +133,7 @@ core_of() { # client, server, and their sidecars beside them or on cores of thei
   esac
 }
 
-measure=(--seconds "$seconds" --repeats 1 --attempts 1 --size 64 --window "1,64")
+measure=(--seconds "$seconds" --repeats 1 --attempts 3 --size 64 --window "1,64")
 
 measure_kernel() {
   local on_wire=veth
@@ -162,10 +163,10 @@ measure_raw() {
 
 # echo_run PLACEMENT STACK_A STACK_B: both ends, once with one message outstanding, once with 64.
 echo_run() {
-  local placement=$1 program=$build/bench/echo_${1//-/_} window
+  local placement=$1 program=$build/bench/echo-$1 window
   for window in 1 64; do
     proa_say "echo, $placement, $window outstanding"
-    start b server "$program" server --stack "$3" --core "$(core_of b)" --port 7000 --ready-fd 3
+    start b server "$program" server --stack "$3" --core "$(core_of b)"
     until_ready server
     (on a "$program" client --stack "$2" --core "$(core_of a)" --peer 10.117.0.2:7000 --size 64 \
       --window "$window" --seconds "$seconds" --wire "$wire_name" \
@@ -190,8 +191,8 @@ start_sidecar() {
 }
 
 proa_install "${proa_build_packages[@]}"
-proa_build "$build" '--buildtype=release' bench/bench_kernel bench/bench_l2 bench/echo_in_process \
-  bench/echo_sidecar sidecar/proad || proa_fail "demo.sh: the build failed; see above."
+proa_build "$build" '--buildtype=release' bench/bench_kernel bench/bench_l2 bench/echo-in-process \
+  bench/echo-sidecar sidecar/proad || proa_fail "demo.sh: the build failed; see above."
 
 if [[ $wire == veth ]]; then
   proa_hosts_up demo

@@ -71,7 +71,7 @@ std::optional<Endpoint> parse_peer(const std::string& text) {
 
 std::vector<Row> rows_of(const EchoOptions& options, const char* placement,
                          const EchoResult& result) {
-  Sample sample;
+  Sample sample{{"messages", "messages", static_cast<double>(result.messages)}};
   add_latency(sample, result.rtt);
   sample.push_back({"rate", "messages/s", result.rate});
   sample.push_back({"goodput", "bit/s", result.rate * 8.0 * options.size});

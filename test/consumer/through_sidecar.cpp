@@ -6,7 +6,7 @@
 using Net = proa::Stack<proa::Sidecar>;
 
 int main() {
-  const auto options = Net::Options::parse("socket=/nonexistent/proad.sock\nattach_limit=1s\n");
+  const auto options = Net::Options::parse("socket=/nonexistent/proad.sock\ntimeout=1s\n");
   if (!options) {
     std::printf("options refused: %s\n", options.error().c_str());
     return 1;
