@@ -86,7 +86,8 @@ on() {
 start() {
   local host=$1 name=$2
   shift 2
-  : >"$work/$name.ready" >"$work/$name.log"
+  : >"$work/$name.ready"
+  : >"$work/$name.log"
   (on "$host" "$@") >"$work/$name.log" 2>&1 3>"$work/$name.ready" &
   pids+=($!)
   disown # else bash reports its end
