@@ -8,13 +8,17 @@
 
 namespace proa {
 
+/// What a flow may choose at run time among the controllers compiled in.
+enum class CongestionKind : std::uint8_t { swift, cubic, fixed_window };
+
 /// One acknowledgement that newly acknowledged in-flight packets.
 struct AckSample {
   Instant now{};
   Duration rtt{};  // newest packet's sample less the peer's ack delay; 0: none
   Duration smoothed_rtt{};
   Duration minimum_rtt{};
-  bool rtt_reliable = true;           // false: the poller was late by more than srtt / 2
+  Duration uncertainty{};             // how much of `rtt` may be the poller's own lateness
+  bool rtt_reliable = true;           // false: uncertainty is above srtt / 2
   bool window_limited = false;        // the sender was held back by the window, not by its data
   std::uint32_t acked_bytes = 0;      // newly acknowledged
   std::uint32_t in_flight_bytes = 0;  // before this acknowledgement
@@ -29,6 +33,7 @@ struct LossSample {
   Instant now{};
   Duration smoothed_rtt{};
   std::uint32_t lost_bytes = 0;
+  std::uint32_t lost_packets = 0;
   std::uint32_t in_flight_bytes = 0;  // before the loss
   std::uint64_t newest_lost = 0;      // index of the newest lost packet
   std::uint64_t next_number = 0;

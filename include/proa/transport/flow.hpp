@@ -46,6 +46,8 @@ class Flow {
     cookie_for_ = sender_.packets().next();
     timers_.arm(FlowTimer::deadline,
                 role == Role::client ? deadline : later(now, options.accept_limit));
+    if constexpr (requires { sender_.congestion().choose(options.congestion); })
+      sender_.congestion().choose(options.congestion);
     sender_.congestion().on_packet_size(options.packet_bytes_max);
   }
   Flow(const Flow&) = delete;

@@ -3,20 +3,22 @@
 #include <cstdint>
 
 #include <proa/base/time.hpp>
+#include <proa/transport/congestion.hpp>
 
 namespace proa {
 
 using namespace std::chrono_literals;
 
 struct FlowOptions {
-  std::uint32_t message_bytes_max = 8U << 20U;      // configurable up to 64 MiB
-  std::uint32_t packet_bytes_max = 1472;            // Proa packet: IP MTU 1500 - 20 - 8
-  std::uint32_t send_queue_bytes_max = 32U << 20U;  // four of the largest messages
-  std::uint32_t send_queue_messages_max = 16384;    // 16384 x 40 B of scratch per busy flow
-  std::uint32_t packets_in_flight_max = 16384;      // 16 MiB BDP at 1280 B (TEST-MATRIX A15)
-  std::uint32_t credit_window_first = 64U << 10U;   // grows by doubling while it is used up
-  std::uint32_t credit_window_max = 4U << 20U;      // BDP of 25 Gbit/s at 1.3 ms
-  Duration ack_delay_max = 25us;                    // a quarter of the usual cloud RTT of 100 us
+  std::uint32_t message_bytes_max = 8U << 20U;        // configurable up to 64 MiB
+  std::uint32_t packet_bytes_max = 1472;              // Proa packet: IP MTU 1500 - 20 - 8
+  std::uint32_t send_queue_bytes_max = 32U << 20U;    // four of the largest messages
+  std::uint32_t send_queue_messages_max = 16384;      // 16384 x 40 B of scratch per busy flow
+  std::uint32_t packets_in_flight_max = 16384;        // 16 MiB BDP at 1280 B (TEST-MATRIX A15)
+  std::uint32_t credit_window_first = 64U << 10U;     // grows by doubling while it is used up
+  std::uint32_t credit_window_max = 4U << 20U;        // BDP of 25 Gbit/s at 1.3 ms
+  CongestionKind congestion = CongestionKind::swift;  // where the policy leaves the choice
+  Duration ack_delay_max = 25us;                      // a quarter of the usual cloud RTT of 100 us
   Duration ack_delay_min = 5us;  // an application behind a channel needs 1 to 4 us to answer
   std::uint32_t ack_every_packets = 8;
   Duration probe_slack = 25us;          // the peer's largest ack delay

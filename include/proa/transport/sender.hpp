@@ -7,6 +7,7 @@
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/events.hpp>
 #include <proa/transport/loss.hpp>
+#include <proa/transport/pacing.hpp>
 #include <proa/transport/probe.hpp>
 #include <proa/transport/send_queue.hpp>
 #include <proa/transport/sent_packets.hpp>
@@ -57,15 +58,14 @@ class Sender {
 
   /// True if message parts may go now, as far as window, pacing and credit are concerned.
   [[nodiscard]] bool may_send_data(Instant now) const noexcept {
-    if (!queue_.has_lost() && !queue_.can_begin_or_continue(credit_)) return false;
-    return packets_.in_flight_bytes() < congestion_.window_bytes() && now >= paced_until_;
+    if (!has_data()) return false;
+    return packets_.in_flight_bytes() < congestion_.window_bytes() && pacer_.may_send(now);
   }
   [[nodiscard]] bool probe_due() const noexcept { return probe_due_; }
   /// When data that only pacing holds back may go; never if that is not what holds it.
   [[nodiscard]] Instant paced_until(Instant now) const noexcept {
-    if (now >= paced_until_) return never;
-    if (!queue_.has_lost() && !queue_.can_begin_or_continue(credit_)) return never;
-    return paced_until_;
+    if (pacer_.may_send(now) || !has_data()) return never;
+    return pacer_.next();
   }
 
   /// Fills the packet with resent parts first, then new ones. `record` learns what it carries.
@@ -102,8 +102,9 @@ class Sender {
     if (record.state != PacketState::in_flight) return;
     last_eliciting_at_ = record.sent_at;
     const Duration gap = congestion_.pacing_interval(record.bytes);
-    paced_until_ = gap == Duration::zero() ? Instant::min() : later(record.sent_at, gap);
-    window_limited_ = packets_.in_flight_bytes() + record.bytes > congestion_.window_bytes();
+    pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());
+    const bool full = packets_.in_flight_bytes() + record.bytes > congestion_.window_bytes();
+    window_limited_ = full || (gap != Duration::zero() && has_data());
   }
 
   Resolved on_ack(const AckInfo& ack, const Arrival& arrival, Memory& memory) noexcept {
@@ -118,6 +119,10 @@ class Sender {
     out.progress = true;
     if (!any_acked_ || ack.largest.after(largest_acked_)) largest_acked_ = ack.largest;
     any_acked_ = true;
+    // What was sent before the first of many probes has arrived: the path or the peer paused, and
+    // nothing was congested (the idea of Eifel, RFC 3522).
+    if (probes_in_a_row_ >= persistent_probes && acked.oldest_sent_at < first_probe_at_)
+      congestion_.on_spurious_loss(arrival.now);
     probes_in_a_row_ = 0;
     probe_due_ = false;
     feed_estimators(acked, ack, arrival);
@@ -134,6 +139,7 @@ class Sender {
     return out;
   }
   void on_probe_timer(Instant now) noexcept {
+    if (probes_in_a_row_ == 0) first_probe_at_ = now;
     probe_due_ = true;
     ++probes_in_a_row_;
     probe_interval_ = probe_timeout(rtt_, *options_, probes_in_a_row_);
@@ -166,6 +172,10 @@ class Sender {
   }
 
  private:
+  [[nodiscard]] bool has_data() const noexcept {
+    return queue_.has_lost() || queue_.can_begin_or_continue(credit_);
+  }
+
   struct Acked {
     std::uint32_t packets = 0;
     std::uint32_t bytes = 0;
@@ -173,6 +183,7 @@ class Sender {
     bool spurious = false;
     bool newest_is_new = false;  // the largest itself was newly acknowledged
     Instant newest_sent_at{};
+    Instant oldest_sent_at = never;
   };
 
   static void set_range(SentPacket& record, Interval range) noexcept {
@@ -198,6 +209,7 @@ class Sender {
       out.content_acked |= packet.content;
       if (packet.state == PacketState::lost) acked.spurious = true;
       acked.newest_sent_at = packet.sent_at;
+      acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
       acked.newest_is_new = i == top;
       packets_.resolve(packet, PacketState::acked);
     }
@@ -208,7 +220,9 @@ class Sender {
     AckSample sample;
     if (acked.newest_is_new) {
       rtt_.update(arrival.now - acked.newest_sent_at, ack.delay, arrival.uncertainty);
-      sample.rtt = rtt_.latest();
+      // Unlike the estimator's, never raised to the minimum: a peer that lies hurts itself.
+      const Duration rtt = arrival.now - acked.newest_sent_at;
+      sample.rtt = std::max(rtt > ack.delay ? rtt - ack.delay : rtt, Duration{1});
     }
     if (acked.spurious) {
       ++spurious_losses_;
@@ -218,6 +232,7 @@ class Sender {
     sample.now = arrival.now;
     sample.smoothed_rtt = rtt_.smoothed();
     sample.minimum_rtt = rtt_.minimum();
+    sample.uncertainty = arrival.uncertainty;
     sample.rtt_reliable = arrival.uncertainty <= rtt_.smoothed() / 2;
     sample.window_limited = window_limited_;
     sample.acked_bytes = acked.bytes;
@@ -264,6 +279,7 @@ class Sender {
     }
     if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
     loss.lost_bytes += packet.bytes;
+    ++loss.lost_packets;
     out.content_lost |= packet.content;
     ++lost_packets_;
     packets_.resolve(packet, PacketState::lost);
@@ -284,10 +300,11 @@ class Sender {
   Congestion congestion_;
   const FlowOptions* options_;
   Duration probe_interval_;  // from the last ack-eliciting packet to the next probe
+  Pacer pacer_;
   CreditUse credit_;
   Instant last_eliciting_at_{};
   Instant loss_deadline_ = never;
-  Instant paced_until_ = Instant::min();
+  Instant first_probe_at_ = never;
   std::uint64_t sent_count_ = 0;
   std::uint64_t resent_bytes_ = 0;
   std::uint64_t lost_packets_ = 0;

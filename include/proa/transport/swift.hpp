@@ -1,0 +1,258 @@
+// L2: Swift: the window follows the delay (Kumar et al., SIGCOMM 2020), one decision per round.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include <proa/transport/congestion.hpp>
+#include <proa/transport/windowed_minimum.hpp>
+
+namespace proa {
+
+/// Delay is the smallest round trip of a round, less the peer's acknowledgement delay; the target
+/// is the path's minimum plus room for a standing queue. Below the target the window grows by a
+/// constant per round, above it shrinks in proportion (paper, algorithm 1). Integers only: the
+/// same series on every compiler.
+///
+/// Deviations from the paper, each for a reason; bottleneck.cpp of the tests shows them:
+/// - A decrease empties the queue, so that every flow sees the true minimum again. By the paper's
+///   own formula the queue stands at the target, a newcomer takes it for the path, and starves
+///   the others.
+/// - Loss alone shrinks the window only above 2 % of the packets, and in proportion, or on
+///   persistent congestion: in a cloud 1 % of random loss says nothing about queues.
+/// - One decision per round, and none in the round after a decrease, whose samples are older than
+///   it: a poller's jitter is not a queue.
+/// - Start-up doubles per round while the delay is below the target, then drains for one round;
+///   the paper starts at full rate.
+/// - The step doubles after four uncongested rounds in a row: long paths fill, and the first steps
+///   can be small enough for a hundred flows.
+/// - A flow of few packets yields to a queue that is not its own only so far (instead of the
+///   paper's flow scaling): its target rises until it keeps its few packets.
+class Swift {
+ public:
+  void on_ack(const AckSample& ack) noexcept {
+    smoothed_rtt_ = ack.smoothed_rtt;
+    if (std::exchange(forgive_, false)) decided_at_ = ack.next_number;
+    judged_packets_ += ack.acked_packets;
+    limited_ = limited_ || ack.window_limited;
+    marked_ = marked_ || ack.ce_marked != 0;
+    if (ack.rtt != Duration::zero()) observe(ack);
+    if (ack.delivered >= round_end_) finish_round(ack.next_number);
+  }
+
+  void on_loss(const LossSample& loss) noexcept {
+    if (loss.newest_lost < decided_at_) return;  // sent before the last decrease: its cause
+    lost_packets_ += loss.lost_packets;
+    judged_packets_ += loss.lost_packets;
+  }
+
+  /// What was declared lost has arrived: the decrease it caused is taken back.
+  void on_spurious_loss(Instant) noexcept {
+    lost_packets_ = 0;
+    if (undo_.window <= window_) return;
+    window_ = undo_.window;
+    threshold_ = undo_.threshold;
+    starting_ = undo_.starting;
+    undo_ = {};
+    refill_ = 0;
+  }
+
+  /// Nothing came back for three probes: one packet, then start-up to half of what was.
+  void on_persistent_congestion(Instant) noexcept {
+    remember_for_undo();
+    threshold_ = std::max(window_ / 2, 2 * one_packet());
+    window_ = std::min(window_, one_packet());
+    starting_ = true;
+    forgive_ = true;
+    decreased();
+  }
+
+  void on_packet_size(std::uint32_t bytes) noexcept {
+    packet_bytes_ = std::max(bytes, 1U);
+    if (starting_ && round_end_ == 0) window_ = scaled(std::max(initial_bytes, 2 * packet_bytes_));
+  }
+
+  [[nodiscard]] std::uint32_t window_bytes() const noexcept {
+    return std::max(static_cast<std::uint32_t>(window_ >> fraction_bits), 1U);
+  }
+  /// Paced below one packet per round, and while congested.
+  [[nodiscard]] Duration pacing_interval(std::uint32_t bytes) const noexcept {
+    if (!congested_ && window_ >= one_packet()) return {};
+    const auto round_ns = static_cast<std::uint64_t>(smoothed_rtt_.count());
+    return Duration{static_cast<std::int64_t>(round_ns * scaled(bytes) / window_)};
+  }
+
+  [[nodiscard]] Duration base_delay() const noexcept {
+    return base_.empty() ? Duration::zero() : base_.value();
+  }
+  [[nodiscard]] Duration target_delay() const noexcept {
+    if (base_.empty()) return Duration::max() / 4;
+    return base_delay() + std::max(queue_min, base_delay() / 2) + tolerance_;
+  }
+  [[nodiscard]] bool starting() const noexcept { return starting_; }
+
+ private:
+  static constexpr unsigned fraction_bits = 8;                // the window in 1/256 byte
+  static constexpr std::uint32_t initial_bytes = 16U << 10U;  // RFC 6928's ten packets, about
+  static constexpr std::uint64_t window_max = 1ULL << (30 + fraction_bits);
+  static constexpr Duration queue_min{25'000};  // scheduler and batch noise
+  static constexpr std::uint32_t patient_rounds = 4;
+  static constexpr std::uint32_t blind_rounds_max = 8;
+  static constexpr std::uint64_t few_packets = 16;
+  static constexpr std::uint32_t judged_packets_max = 256;
+  static constexpr std::uint64_t half_256 = 128;
+
+  struct Undo {
+    std::uint64_t window = 0;  // 0: nothing to undo
+    std::uint64_t threshold = 0;
+    bool starting = false;
+  };
+
+  static constexpr std::uint64_t scaled(std::uint64_t bytes) noexcept {
+    return bytes << fraction_bits;
+  }
+  static constexpr std::uint64_t nanoseconds(Duration d) noexcept {
+    return static_cast<std::uint64_t>(d.count());
+  }
+  [[nodiscard]] std::uint64_t one_packet() const noexcept { return scaled(packet_bytes_); }
+  [[nodiscard]] std::uint64_t window_min() const noexcept { return one_packet() / 64; }
+
+  void observe(const AckSample& ack) noexcept {
+    if (!ack.rtt_reliable) {
+      // Even without the poller's lateness it took too long: no reason to try for more.
+      if (ack.rtt - ack.uncertainty > target_delay()) blind_rounds_ = 0;
+      return;
+    }
+    base_.update(ack.now, ack.rtt);
+    round_delay_ = std::min(round_delay_, ack.rtt);
+    if (!starting_ || !ack.window_limited || ack.rtt > target_delay() || lossy()) return;
+    window_ = std::min(window_ + scaled(ack.acked_bytes), window_max);
+    if (window_ >= threshold_) starting_ = false;
+  }
+
+  void finish_round(std::uint64_t next_number) noexcept {
+    const bool settling = std::exchange(settling_, false);
+    if (settling && refill_ != 0) window_ = std::exchange(refill_, 0U);
+    if (lossy())
+      decrease_for_loss(next_number);
+    else if (!settling)
+      decide(next_number);
+    if (judged_packets_ >= judged_packets_max) judged_packets_ = lost_packets_ = 0;
+    round_end_ = next_number;
+    round_delay_ = Duration::max();
+    limited_ = marked_ = false;
+  }
+
+  void decide(std::uint64_t next_number) noexcept {
+    if (round_delay_ == Duration::max() && !marked_) return decide_blindly();
+    blind_rounds_ = 0;
+    undo_ = {};
+    const Duration target = target_delay();
+    if (marked_) return decrease_for_delay(2 * target, target, next_number);
+    if (round_delay_ > target) {
+      const Duration excess = round_delay_ - target;
+      decrease_for_delay(round_delay_, target, next_number);
+      yield_less(excess);
+      return;
+    }
+    congested_ = false;
+    if (round_delay_ <= target - tolerance_) tolerance_ /= 2;
+    if (limited_ && !starting_) increase();
+  }
+
+  /// A poller that is always late never sees a delay it may trust. It needs a window for its own
+  /// gaps, so it gets one slowly, as long as nothing is lost.
+  void decide_blindly() noexcept {
+    if (!limited_ || lost_packets_ != 0) blind_rounds_ = 0;
+    if (limited_ && ++blind_rounds_ > blind_rounds_max) increase();
+  }
+
+  void increase() noexcept {
+    ++patience_;
+    const std::uint32_t doublings =
+        patience_ > patient_rounds ? std::min(patience_ - patient_rounds, 20U) : 0;
+    const std::uint64_t most = std::max(window_ / 16, one_packet());
+    window_ = std::min(window_ + std::min((one_packet() / 4) << doublings, most), window_max);
+  }
+
+  /// Paper, algorithm 1: cwnd *= max(1 - 0.8 * (delay - target) / delay, 1 - max_mdf), and at
+  /// least down to 15/16 of what the path holds without a queue.
+  void decrease_for_delay(Duration delay, Duration target, std::uint64_t next_number) noexcept {
+    const std::uint64_t whole = nanoseconds(delay);
+    const std::uint64_t paper_256 = 256 * 4 * nanoseconds(delay - target) / (5 * whole);
+    const std::uint64_t own_256 =
+        std::min<std::uint64_t>(256 * nanoseconds(base_delay()) / whole, 256);
+    if (starting_) {
+      refill_ = std::max(window_ / 256 * own_256, window_min());
+      window_ = std::max(refill_ / 2, window_min());
+    } else {
+      shrink(std::min(std::max(paper_256, 256 - own_256 * 15 / 16), half_256));
+    }
+    end_start_up(next_number);
+  }
+
+  /// The lost share and an eighth more, at most half.
+  void decrease_for_loss(std::uint64_t next_number) noexcept {
+    remember_for_undo();
+    shrink(std::min(256ULL * lost_packets_ / judged_packets_ + 32, half_256 + 0ULL));
+    end_start_up(next_number);
+  }
+
+  /// A window of few packets cannot be what fills the queue.
+  void yield_less(Duration excess) noexcept {
+    const std::uint64_t packets = window_ / one_packet();
+    if (packets < few_packets)
+      tolerance_ += excess * static_cast<std::int64_t>(few_packets - packets) /
+                    static_cast<std::int64_t>(2 * few_packets);
+  }
+
+  void shrink(std::uint64_t cut_256) noexcept {
+    window_ = std::max(window_ - window_ / 256 * cut_256, window_min());
+    refill_ = 0;
+  }
+  void end_start_up(std::uint64_t next_number) noexcept {
+    starting_ = false;
+    threshold_ = window_max;
+    decided_at_ = next_number;
+    decreased();
+  }
+  void decreased() noexcept {
+    congested_ = settling_ = true;
+    patience_ = blind_rounds_ = 0;
+    judged_packets_ = lost_packets_ = 0;
+  }
+
+  /// More than 2 %, with a margin that makes 1 % of random loss unlikely to look like it.
+  [[nodiscard]] bool lossy() const noexcept {
+    const std::uint32_t margin = std::min(1 + judged_packets_ / 8, 3U);
+    return lost_packets_ > margin && 50 * (lost_packets_ - margin) > judged_packets_;
+  }
+  void remember_for_undo() noexcept {
+    if (undo_.window < window_) undo_ = {window_, threshold_, starting_};
+  }
+
+  WindowedMinimum base_;
+  Duration round_delay_ = Duration::max();
+  Duration smoothed_rtt_{};
+  Duration tolerance_{};  // what this flow adds to its target because of others' queues
+  std::uint64_t window_ = scaled(initial_bytes);
+  std::uint64_t threshold_ = window_max;  // start-up ends here
+  std::uint64_t refill_ = 0;              // the window after the round that drains; 0: none
+  Undo undo_;
+  std::uint64_t round_end_ = 0;   // a round ends when a packet of this index is acknowledged
+  std::uint64_t decided_at_ = 0;  // index of the first packet sent after the last decrease
+  std::uint32_t packet_bytes_ = 1472;
+  std::uint32_t judged_packets_ = 0;  // acknowledged or lost since loss was last judged
+  std::uint32_t lost_packets_ = 0;
+  std::uint32_t patience_ = 0;      // increases in a row
+  std::uint32_t blind_rounds_ = 0;  // rounds in a row without a trustworthy sample
+  bool starting_ = true;
+  bool congested_ = false;
+  bool settling_ = false;  // this round's samples are older than the last decrease
+  bool limited_ = false;
+  bool marked_ = false;
+  bool forgive_ = false;  // losses of what was sent before persistent congestion are its part
+};
+static_assert(CongestionController<Swift>);
+
+}  // namespace proa
