@@ -63,6 +63,7 @@ class Cubic {
     if (ack.delivered < recovery_end_) return;  // sent before the last decrease
     // RFC 8511 3.1: ABE, beta 0.85 for CUBIC.
     if (ack.ce_marked != 0) return decrease(beta_ecn_20, one_packet(), ack.next_number);
+    grown_ = true;
     if (slow_start())
       grow_fast(ack);
     else if (ack.window_limited)
@@ -70,7 +71,7 @@ class Cubic {
   }
 
   void on_loss(const LossSample& loss) noexcept {
-    if (loss.newest_lost < recovery_end_) return;
+    if (forgive_ || loss.newest_lost < recovery_end_) return;
     decrease(beta_20, 2 * one_packet(), loss.next_number);  // RFC 9438 4.6
   }
 
@@ -175,7 +176,8 @@ class Cubic {
   void decrease(std::uint64_t beta_twentieths, std::uint64_t least,
                 std::uint64_t next_number) noexcept {
     fresh_ = false;
-    if (!undo_.valid || undo_.window < now_.window) {
+    // Several decreases without growth between them are one to take back.
+    if (!undo_.valid || std::exchange(grown_, false)) {
       undo_ = now_;
       undo_.valid = true;
     }
@@ -199,7 +201,8 @@ class Cubic {
   std::uint32_t packet_bytes_ = 1472;
   bool fresh_ = true;
   bool after_timeout_ = false;
-  bool forgive_ = false;
+  bool forgive_ = false;  // losses of what was sent before persistent congestion are its part
+  bool grown_ = false;    // since the last decrease
 };
 static_assert(CongestionController<Cubic>);
 

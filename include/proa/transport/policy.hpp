@@ -1,13 +1,13 @@
 // L2: what of the transport is chosen at compile time.
 #pragma once
-#include <proa/transport/fixed_window.hpp>
+#include <proa/transport/any_congestion.hpp>
 #include <proa/transport/integrity.hpp>
 
 namespace proa {
 
 /// Derive from it and replace what should differ: `struct Mine : DefaultTransportPolicy { ... };`
 struct DefaultTransportPolicy {
-  using Congestion = FixedWindow;
+  using Congestion = AnyCongestion;
   using Integrity = Crc32c;
 };
 

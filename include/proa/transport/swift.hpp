@@ -41,7 +41,8 @@ class Swift {
   }
 
   void on_loss(const LossSample& loss) noexcept {
-    if (loss.newest_lost < decided_at_) return;  // sent before the last decrease: its cause
+    if (forgive_ || loss.newest_lost < decided_at_)
+      return;  // sent before the last decrease: its cause
     lost_packets_ += loss.lost_packets;
     judged_packets_ += loss.lost_packets;
   }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <proa/base/prng.hpp>
-#include <proa/transport/congestion.hpp>
+#include <proa/transport/options.hpp>
 
 namespace proa::test {
 
@@ -125,8 +125,8 @@ class Bottleneck {
     push({at, order_++, i, 0, Kind::wake, false});
   }
   [[nodiscard]] Duration service() const {
-    return Duration{static_cast<std::int64_t>(packet_bytes_ * 8ULL * 1'000'000'000ULL /
-                                              link_.bits_per_second)};
+    return Duration{
+        static_cast<std::int64_t>(packet_bytes_ * 8ULL * 1'000'000'000ULL / link_.bits_per_second)};
   }
 
   void handle(const Event& event) {

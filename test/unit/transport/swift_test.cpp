@@ -1,0 +1,323 @@
+// Swift by its formulas, and among its like in one bottleneck.
+#include <string>
+
+#include <catch2/catch.hpp>
+
+#include <proa/transport/swift.hpp>
+
+#include "bottleneck.hpp"
+#include "congestion_driver.hpp"
+
+using namespace proa;
+using namespace proa::test;
+
+namespace {
+
+/// A flow whose start-up is over, with a window of `packets` or a little more, base 100 us.
+Driver<Swift> settled(std::uint32_t packets) {
+  Driver<Swift> d;
+  while (d.packets() < 2 * packets) d.round(100us);
+  while (d.controller.starting()) d.round(200us);
+  d.round(100us);  // drains
+  while (d.packets() < packets) d.round(100us);
+  return d;
+}
+
+struct Shares {
+  std::uint64_t jain = 0;
+  std::uint64_t utilization = 0;
+};
+
+/// `flows` flows with a round trip of 40 us at 25 Gbit/s (BDP 85 packets), measured from 10 to 30
+/// ms.
+Shares share(std::uint32_t flows, std::uint32_t queue_packets, std::uint64_t seed) {
+  LinkModel link;
+  link.queue_packets = queue_packets;
+  Bottleneck<Swift> model{link, 1472, seed};
+  for (std::uint32_t i = 0; i < flows; ++i) model.add(40us, Instant{100ns * (i * 79 % 100)});
+  model.run_until(Instant{10ms});
+  model.reset_counters();
+  model.run_until(Instant{30ms});
+  return {model.jain_per_mille(), model.utilization_per_mille(20ms)};
+}
+
+std::string series(Bottleneck<Swift>& model, Duration step, int steps) {
+  std::string text;
+  for (int i = 1; i <= steps; ++i) {
+    model.run_until(model.now() + step);
+    text += std::to_string(model.now().time_since_epoch() / 1us) + " us";
+    for (std::size_t f = 0; f < model.size(); ++f)
+      text += " " + std::to_string(model.flow(f).controller.window_bytes() / 1472);
+    text += " queue " + std::to_string(model.longest_queue()) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("the target is the minimum plus half of it, at least 25 us") {
+  Driver<Swift> near;
+  near.ack(1, 40us);
+  CHECK(near.controller.target_delay() == 65us);
+  Driver<Swift> far;
+  far.ack(1, 10ms);
+  CHECK(far.controller.target_delay() == 15ms);
+}
+
+TEST_CASE("the minimum is forgotten after ten seconds") {
+  WindowedMinimum minimum;
+  CHECK(minimum.empty());
+  minimum.update(Instant{1s}, 40us);
+  for (int s = 1; s <= 5; ++s) minimum.update(Instant{1s + s * 1s}, 90us);
+  CHECK(minimum.value() == 40us);
+  for (int s = 6; s <= 10; ++s) minimum.update(Instant{1s + s * 1s}, 80us);
+  CHECK(minimum.value() == 80us);
+  minimum.update(Instant{30s}, 100us);
+  CHECK(minimum.value() == 100us);
+}
+
+TEST_CASE("start-up doubles every round while the delay is below the target") {
+  Driver<Swift> d;
+  CHECK(d.controller.window_bytes() == 16384);
+  d.round(100us);
+  for (int i = 0; i < 8; ++i) {
+    const std::uint32_t before = d.packets();
+    d.round(100us);
+    CHECK(d.packets() >= 2 * before - 1);
+    CHECK(d.packets() <= 2 * before + 1);
+    CHECK(d.controller.pacing_interval(packet) == 0ns);
+  }
+  const std::uint32_t before = d.packets();
+  d.round(200us);  // twice the base: half of the window was queue
+  CHECK_FALSE(d.controller.starting());
+  CHECK(d.packets() >= before / 4 - 3);  // drains for a round: half of what the path holds ...
+  CHECK(d.packets() <= before / 4 + 1);
+  d.round(100us);
+  CHECK(d.packets() >= before / 2 - 3);  // ... then all of it
+  CHECK(d.packets() <= before / 2 + 1);
+}
+
+TEST_CASE("below the target a round adds a quarter packet, and twice that after four in a row") {
+  Driver<Swift> d = settled(100);
+  d.round(160us);
+  d.round(100us);
+  std::uint32_t before = d.controller.window_bytes();
+  for (const std::uint32_t step : {250U, 250U, 250U, 250U, 500U, 1000U, 2000U}) {
+    d.round(100us);
+    CHECK(d.controller.window_bytes() - before == step);
+    before = d.controller.window_bytes();
+  }
+}
+
+TEST_CASE("above the target one round in two shrinks the window to what the path holds") {
+  Driver<Swift> d = settled(100);
+  const auto before = static_cast<double>(d.controller.window_bytes());
+  d.round(160us);
+  // 15/16 * base / delay; the paper's own factor, 1 - 0.8 * 10 / 160, would be 0.95.
+  CHECK(static_cast<double>(d.controller.window_bytes()) / before == Approx(0.586).margin(0.01));
+  CHECK(d.controller.pacing_interval(packet) > 0ns);
+  const std::uint32_t after = d.controller.window_bytes();
+  d.round(160us);  // samples older than the decrease
+  CHECK(d.controller.window_bytes() == after);
+  d.round(100us);
+  CHECK(d.controller.window_bytes() > after);
+  CHECK(d.controller.pacing_interval(packet) == 0ns);
+}
+
+TEST_CASE("no round costs more than half of the window") {
+  Driver<Swift> d = settled(100);
+  const std::uint32_t before = d.controller.window_bytes();
+  d.round(5ms);
+  CHECK(d.controller.window_bytes() == Approx(before / 2).epsilon(0.01));
+}
+
+TEST_CASE("a round in which the application was the limit does not grow the window") {
+  Driver<Swift> d = settled(50);
+  const std::uint32_t before = d.controller.window_bytes();
+  for (int i = 0; i < 20; ++i) d.round(100us, false);
+  CHECK(d.controller.window_bytes() == before);
+}
+
+TEST_CASE("what a late poller measured changes nothing") {
+  Driver<Swift> d = settled(50);
+  const std::uint32_t before = d.controller.window_bytes();
+  const Duration target = d.controller.target_delay();
+  for (int i = 0; i < 8; ++i) d.round(5ms, true, 0, false);
+  CHECK(d.controller.window_bytes() == before);
+  CHECK(d.controller.target_delay() == target);
+  // One that is always late gets a window for its own gaps, as long as nothing is lost.
+  for (int i = 0; i < 8; ++i) d.round(5ms, true, 0, false);
+  CHECK(d.controller.window_bytes() > before);
+}
+
+TEST_CASE("a CE mark counts as a round of twice the target") {
+  Driver<Swift> d = settled(100);
+  const std::uint32_t before = d.controller.window_bytes();
+  d.round(100us, true, 1);
+  CHECK(d.controller.window_bytes() == Approx(before / 2).epsilon(0.01));
+  Driver<Swift> unmarked = settled(100);
+  unmarked.round(100us);
+  CHECK(unmarked.controller.window_bytes() > before);
+}
+
+TEST_CASE("two lost packets of a hundred change nothing, ten do, in proportion") {
+  Driver<Swift> two = settled(100);
+  for (int i = 0; i < 3; ++i) two.round(100us);
+  Driver<Swift> ten = two;
+  const std::uint32_t before = two.controller.window_bytes();
+  two.lose(2, two.next - 1);
+  two.round(100us);
+  CHECK(two.controller.window_bytes() >= before);
+  ten.lose(10, ten.next - 1);
+  ten.round(100us);
+  CHECK(ten.controller.window_bytes() == Approx(0.79 * before).epsilon(0.04));  // 10 of 120, 1/8
+
+  SECTION("and what arrives after all takes it back") {
+    ten.controller.on_spurious_loss(ten.now);
+    CHECK(ten.controller.window_bytes() == before);
+  }
+  SECTION("and losses of what was sent before count once") {
+    const std::uint32_t after = ten.controller.window_bytes();
+    ten.lose(50, ten.delivered);
+    ten.round(100us);
+    CHECK(ten.controller.window_bytes() >= after);
+  }
+}
+
+TEST_CASE("persistent congestion costs all but one packet and half comes back quickly") {
+  Driver<Swift> d = settled(100);
+  const std::uint32_t before = d.packets();
+  d.controller.on_persistent_congestion(d.now);
+  CHECK(d.packets() == 1);
+  d.ack(1, 100us);
+  d.lose(90, d.next - 2);  // its own packets are no second reason
+  for (int i = 0; i < 8; ++i) d.round(100us);
+  CHECK(d.packets() >= before / 2);
+  Driver<Swift> undone = settled(100);
+  undone.controller.on_persistent_congestion(undone.now);
+  undone.controller.on_spurious_loss(undone.now);
+  CHECK(undone.packets() == before);
+}
+
+TEST_CASE("below one packet per round the interval is longer than the round") {
+  Driver<Swift> d;
+  d.round(100us);
+  for (int i = 0; i < 40; ++i) {
+    d.lose(1, d.next);
+    d.round(900us);
+  }
+  CHECK(d.packets() == 0);
+  CHECK(d.controller.window_bytes() >= packet / 64);
+  CHECK(d.controller.pacing_interval(packet) > 900us);
+}
+
+TEST_CASE("a lone flow fills the link, drains once, then breathes between base and target") {
+  Bottleneck<Swift> model{LinkModel{}, 1472, 1};
+  model.add(40us);
+  CHECK("\n" + series(model, 80us, 16) == R"(
+80 us 11 queue 12
+160 us 47 queue 26
+240 us 173 queue 89
+320 us 277 queue 194
+400 us 277 queue 194
+480 us 60 queue 194
+560 us 60 queue 170
+640 us 121 queue 2
+720 us 121 queue 51
+800 us 121 queue 38
+880 us 122 queue 39
+960 us 123 queue 40
+1040 us 125 queue 42
+1120 us 137 queue 53
+1200 us 146 queue 62
+1280 us 155 queue 72
+)");
+}
+
+TEST_CASE("a second flow gets its half within five milliseconds and sees the true minimum") {
+  Bottleneck<Swift> model{LinkModel{}, 1472, 1};
+  model.add(40us);
+  model.add(40us, Instant{2ms});
+  model.run_until(Instant{2ms});
+  CHECK("\n" + series(model, 250us, 12) == R"(
+2250 us 81 47 queue 191
+2500 us 81 199 queue 198
+2750 us 40 44 queue 198
+3000 us 41 90 queue 57
+3250 us 48 97 queue 62
+3500 us 29 58 queue 73
+3750 us 33 62 queue 12
+4000 us 45 84 queue 46
+4250 us 30 101 queue 72
+4500 us 31 57 queue 42
+4750 us 42 68 queue 27
+5000 us 53 93 queue 63
+)");
+  model.run_until(Instant{7ms});
+  model.reset_counters();
+  model.run_until(Instant{17ms});
+  CHECK(model.jain_per_mille() >= 990);
+  CHECK(model.utilization_per_mille(10ms) >= 950);
+  for (std::size_t f = 0; f < 2; ++f) CHECK(model.flow(f).controller.base_delay() < 42us);
+}
+
+TEST_CASE("flows of one round trip share a queue fairly, few or many, short queue or long") {
+  for (const std::uint32_t flows : {2U, 8U, 32U, 100U}) {
+    for (const std::uint32_t queue : {17U, 85U, 425U}) {  // 0.2, 1 and 5 BDP
+      const Shares got = share(flows, queue, 1);
+      CAPTURE(flows, queue);
+      CHECK(got.jain >= 900);
+      CHECK(got.utilization >= 900);
+    }
+  }
+}
+
+TEST_CASE("different round trips share unequally, but none is starved") {
+  Bottleneck<Swift> model{LinkModel{}, 1472, 1};
+  model.add(40us);
+  model.add(80us);
+  model.run_until(Instant{10ms});
+  model.reset_counters();
+  model.run_until(Instant{30ms});
+  const std::uint64_t all = model.flow(0).delivered_bytes + model.flow(1).delivered_bytes;
+  CHECK(model.flow(0).delivered_bytes * 50 > all);
+  CHECK(model.utilization_per_mille(20ms) >= 900);
+}
+
+TEST_CASE("one percent of random loss costs nothing") {
+  LinkModel link;
+  link.loss_per_mille = 10;
+  Bottleneck<Swift> model{link, 1472, 3};
+  model.add(40us);
+  model.run_until(Instant{10ms});
+  model.reset_counters();
+  model.run_until(Instant{30ms});
+  CHECK(model.utilization_per_mille(20ms) >= 950);
+}
+
+TEST_CASE("ten percent of CE marks slow a flow down without loss") {
+  LinkModel link;
+  link.mark_per_mille = 100;
+  Bottleneck<Swift> model{link, 1472, 3};
+  model.add(40us);
+  model.run_until(Instant{400us});
+  CHECK(model.utilization_per_mille(400us) <= 700);
+  CHECK(model.flow(0).lost_packets == 0);
+}
+
+TEST_CASE("a path of 16 MiB is full after twelve rounds, whatever its length") {
+  for (const Duration one_way : {Duration{1ms}, Duration{10ms}, Duration{100ms}, Duration{750ms}}) {
+    LinkModel link;
+    const std::uint64_t bits = (16ULL << 20U) * 8;
+    link.bits_per_second = std::min<std::uint64_t>(
+        25'000'000'000, bits * 1000 / static_cast<std::uint64_t>(2 * one_way / 1ms));
+    link.queue_packets = 12'000;
+    Bottleneck<Swift> model{link, 1472, 1};
+    model.add(2 * one_way);
+    model.run_until(Instant{26 * one_way});
+    model.reset_counters();
+    model.run_until(Instant{30 * one_way});
+    CAPTURE(one_way);
+    CHECK(model.utilization_per_mille(4 * one_way) >= 950);
+  }
+}
