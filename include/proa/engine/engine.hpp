@@ -52,7 +52,9 @@ class Engine {
   template <class Clock>
   void flush(Clock&& clock) noexcept {
     now_ = clock();
+    activate_touched();
     transmit();
+    settle_touched();
   }
 
   // --- requests of the application's side, before or during pull() ---
@@ -63,27 +65,27 @@ class Engine {
   /// Queues a message; on error the block stays the caller's. `notify`: a `sent` event is wanted.
   [[nodiscard]] Expected<MessageNumber> submit(Instant now, FlowKey key, const MessageBlock& block,
                                                bool notify) noexcept {
-    const auto slot = open_slot(key);
-    if (!slot) return failed(Reason::no_such_flow);
-    const auto number = flows_[*slot].flow.submit(now, block, notify);
-    if (number && !flows_[*slot].send.linked) settle(*slot);
-    return number;
+    const std::uint32_t slot = open_slot(key);
+    if (slot == no_slot) return failed(Reason::no_such_flow);
+    Slot& host = flows_[slot];
+    if (host.send_list == detail::SendList::none) activate(slot);  // if in vain, no harm is done
+    return host.flow.submit(now, block, notify);
   }
   /// Sends what is queued, then ends the flow; `closed` follows at the latest at `deadline`.
   [[nodiscard]] Expected<void> close(Instant now, FlowKey key, Instant deadline) noexcept {
-    const auto slot = open_slot(key);
-    if (!slot) return failed(Reason::no_such_flow);
-    const auto done = flows_[*slot].flow.close(now, deadline);
-    if (done && !std::exchange(flows_[*slot].closing, true)) ++closing_flows_;
-    settle(*slot);
+    const std::uint32_t slot = open_slot(key);
+    if (slot == no_slot) return failed(Reason::no_such_flow);
+    const auto done = flows_[slot].flow.close(now, deadline);
+    if (done && !std::exchange(flows_[slot].closing, true)) ++closing_flows_;
+    touch(slot);
     return done;
   }
   /// Ends the flow at once, telling the peer; `closed` follows.
   [[nodiscard]] Expected<void> reset(Instant now, FlowKey key, Reason why) noexcept {
-    const auto slot = open_slot(key);
-    if (!slot) return failed(Reason::no_such_flow);
-    flows_[*slot].flow.reset(now, why);
-    settle(*slot);
+    const std::uint32_t slot = open_slot(key);
+    if (slot == no_slot) return failed(Reason::no_such_flow);
+    flows_[slot].flow.reset(now, why);
+    touch(slot);
     return {};
   }
   [[nodiscard]] Expected<void> listen(std::uint32_t app, std::uint16_t port) noexcept {
@@ -104,13 +106,13 @@ class Engine {
 
   // --- what can be seen ---
 
-  [[nodiscard]] bool is_open(FlowKey key) const noexcept { return open_slot(key).has_value(); }
+  [[nodiscard]] bool is_open(FlowKey key) const noexcept { return open_slot(key) != no_slot; }
   /// Flows that were closed and whose `closed` event has not been delivered yet.
   [[nodiscard]] std::uint32_t closing_flows() const noexcept { return closing_flows_; }
   [[nodiscard]] std::optional<FlowDetails> info(FlowKey key) const noexcept {
-    const auto slot = flows_.find(key);
-    if (!slot) return std::nullopt;
-    return flows_[*slot].flow.info();
+    const std::uint32_t slot = flows_.find(key);
+    if (slot == no_slot) return std::nullopt;
+    return flows_[slot].flow.info();
   }
   [[nodiscard]] EngineCounters counters() const noexcept;
   [[nodiscard]] const Interface& interface() const noexcept { return interface_; }
@@ -131,7 +133,7 @@ class Engine {
   [[nodiscard]] Instant now() const noexcept { return now_; }
   /// Whether another turn has something to do besides receiving.
   [[nodiscard]] bool needs_turn() const noexcept {
-    return must_transmit() || loopback_count_ != 0 || catching_up_;
+    return must_transmit() || touched_count_ != 0 || loopback_count_ != 0 || catching_up_;
   }
   /// When to take a turn at the latest if nothing arrives; at once when needs_turn().
   [[nodiscard]] Instant next_timeout() const noexcept {
@@ -169,7 +171,7 @@ class Engine {
   void receive_loopback() noexcept;
   template <class Handle>
   void handle_burst(std::size_t count, Handle&& handle) noexcept;
-  Drop receive_frame(const Packet& packet, Arrival arrival) noexcept;
+  Drop receive_frame(const Packet& packet, Arrival& arrival) noexcept;
   Drop receive_datagram(const UdpArrival& from, const Arrival& arrival) noexcept;
   Drop receive_syn(const UdpArrival& from, const Arrival& arrival) noexcept;
   Drop open_server_flow(const UdpArrival& from, const Arrival& arrival, const PacketHeader& header,
@@ -184,45 +186,50 @@ class Engine {
   void expire_timers() noexcept;
   void serve_memory() noexcept;
   void deliver_events() noexcept;
+  template <class Serve>
+  bool for_each_app(std::vector<std::uint64_t>& bits, Serve&& serve) noexcept;
   bool deliver_events_of(std::uint32_t app) noexcept;
   void deliver(std::uint32_t slot, const FlowEvent& event) noexcept;
   bool accept(std::uint32_t slot) noexcept;
   void discard_events(std::uint32_t slot) noexcept;
 
-  // Notes what a flow wants after something happened to it. May destroy it.
+  // Something happened to the flow: before the turn is over somebody looks at what it wants now.
+  void touch(std::uint32_t slot) noexcept {
+    if (std::exchange(flows_[slot].touched, true)) return;
+    touched_[touched_count_++] = slot;
+  }
+  // What cannot wait for settle(): whoever wants to transmit does so in this turn.
+  void activate_touched() noexcept {
+    for (std::uint32_t i = 0; i < touched_count_; ++i) {
+      Slot& host = flows_[touched_[i]];
+      if (host.send_list == detail::SendList::none && host.flow.wants_transmit(now_))
+        activate(touched_[i]);
+    }
+  }
+  void settle_touched() noexcept {
+    for (std::uint32_t i = 0; i < touched_count_; ++i) {
+      flows_[touched_[i]].touched = false;
+      settle(touched_[i]);
+    }
+    touched_count_ = 0;
+  }
+  // Notes everything a flow wants. May destroy it. Comes after transmitting: nobody waits for it.
   void settle(std::uint32_t slot) noexcept {
     Slot& host = flows_[slot];
-    if (host.flow.has_event()) {
+    if (!host.events.linked && host.flow.has_event()) {
       if (host.orphaned)
         discard_events(slot);
       else
         want_events(slot);
     }
-    if (host.flow.finished() && !host.events.linked) return destroy(slot);
-    if (host.send_list == detail::SendList::none && host.flow.wants_transmit(now_)) activate(slot);
+    if (host.flow.finished() && !host.events.linked) [[unlikely]]
+      return destroy(slot);
+    const bool asked = std::exchange(host.dry, false);
+    if (!asked && host.send_list == detail::SendList::none && host.flow.wants_transmit(now_))
+      activate(slot);
     if (host.flow.wants_memory()) [[unlikely]]
       want_memory(slot);
-    wheel_.arm_no_later_than(slot, wake_at(host));
-  }
-  // What is overdue although its timer was handled wants to transmit. While it cannot (its
-  // neighbour is being resolved) the timer is looked at now and then only: the thread may sleep
-  // meanwhile.
-  [[nodiscard]] Instant wake_at(const Slot& host) const noexcept {
-    const Instant at = host.flow.next_timeout();
-    const bool waits = host.send_list != detail::SendList::none && at <= now_;
-    return waits ? later(now_, cannot_send_patience) : at;
-  }
-  void touch(std::uint32_t slot) noexcept {
-    if (flows_[slot].touched) return;
-    flows_[slot].touched = true;
-    touched_[touched_count_++] = slot;
-  }
-  void settle_touched() noexcept {
-    for (std::size_t i = 0; i < touched_count_; ++i) {
-      flows_[touched_[i]].touched = false;
-      settle(touched_[i]);
-    }
-    touched_count_ = 0;
+    wheel_.arm_no_later_than(slot, host.flow.next_timeout());
   }
   void activate(std::uint32_t slot) noexcept {
     flows_[slot].send_list = detail::SendList::active;
@@ -239,11 +246,13 @@ class Engine {
     const std::uint32_t app = flows_[slot].cookie.app;
     apps_[app].events.push_back(slot, event_links());
     apps_with_events_[app / 64] |= std::uint64_t{1} << (app % 64);
+    events_wanted_ = true;
   }
   void want_memory(std::uint32_t slot) noexcept {
     const std::uint32_t app = flows_[slot].cookie.app;
     apps_[app].memory.push_back(slot, memory_links());
     apps_with_memory_[app / 64] |= std::uint64_t{1} << (app % 64);
+    memory_wanted_ = true;
   }
   void note_end(Slot& host) noexcept {
     if (std::exchange(host.ended, true)) return;
@@ -253,10 +262,9 @@ class Engine {
   std::uint32_t make_flow(AppCookie cookie, const HeaderTemplate& header, Role role,
                           const FlowIdentity& who, Instant now, Instant deadline) noexcept;
 
-  [[nodiscard]] std::optional<std::uint32_t> open_slot(FlowKey key) const noexcept {
-    const auto slot = flows_.find(key);
-    if (!slot || flows_[*slot].ended) return std::nullopt;
-    return slot;
+  [[nodiscard]] std::uint32_t open_slot(FlowKey key) const noexcept {
+    const std::uint32_t slot = flows_.find(key);
+    return slot == no_slot || flows_[slot].ended ? no_slot : slot;
   }
   // A random pair of UDP ports: the path is as good as any other until the peer says otherwise.
   [[nodiscard]] HeaderTemplate headers_between(const IpAddress& local,
@@ -316,8 +324,10 @@ class Engine {
   std::array<Packet, rx_burst_packets> rx_;
   std::array<Packet, loopback_packets> loopback_;  // frames to ourselves, not yet received
   std::size_t loopback_count_ = 0;
-  std::array<std::uint32_t, rx_burst_packets + loopback_packets> touched_{};
-  std::size_t touched_count_ = 0;
+  detail::LazyArray<std::uint32_t> touched_;  // slots something happened to, each once
+  std::uint32_t touched_count_ = 0;
+  bool events_wanted_ = false, memory_wanted_ = false;  // some bit above is set
+  bool sparse_ = true;  // the last turn received one packet or none: latency counts, not rate
   TurnReport report_;
   EngineCounters counters_;
 };

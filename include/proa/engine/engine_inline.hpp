@@ -26,7 +26,8 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
       apps_with_events_((apps_.size() + 63) / 64),
       apps_with_memory_((apps_.size() + 63) / 64),
       listeners_(65'536),
-      answers_(options.answers_per_second, options.answers_burst) {
+      answers_(options.answers_per_second, options.answers_burst),
+      touched_(flows_.capacity()) {
   static_assert(AppSideOf<AppSide, Engine>);
   cookie_secret_ = {random_.next(), random_.next()};
   const NicCapabilities nic_offers = nic.capabilities();
@@ -58,7 +59,7 @@ Expected<FlowKey> Engine<NicT, AppSide, Policy>::connect(Instant now, AppCookie 
   const std::uint32_t slot = make_flow(cookie, header, Role::client, who, now, deadline);
   flows_[slot].named = true;
   ++counters_.flows_connecting;
-  settle(slot);
+  touch(slot);
   return flows_.key(slot);
 }
 
@@ -100,13 +101,12 @@ void Engine<NicT, AppSide, Policy>::abandon(Instant now, std::uint32_t app, Reas
     if (listeners_[port] == app + 1) listeners_[port] = 0;
   SlotList& flows = apps_[app].flows;
   for (std::uint32_t slot = flows.front(); slot != SlotList::none;) {
-    const std::uint32_t next = SlotList::next(slot, app_links());
     Slot& host = flows_[slot];
     host.orphaned = true;
     apps_[app].events.erase(slot, event_links());
     if (!host.closing && !host.ended) host.flow.reset(now, why);
-    settle(slot);  // may destroy it
-    slot = next;
+    touch(slot);
+    slot = SlotList::next(slot, app_links());
   }
 }
 
@@ -145,7 +145,8 @@ const char* Engine<NicT, AppSide, Policy>::broken_invariant() noexcept {
     // A timer of this very tick of the wheel fires a little later.
     if (host.flow.wants_transmit(now_) && !host.send.linked && !host.touched && next > now_)
       broken = "a flow wants to transmit and nobody will ask it";
-    if (next != never && !wheel_.armed(slot)) broken = "a flow has a timer nobody will fire";
+    if (next != never && !wheel_.armed(slot) && !host.touched)
+      broken = "a flow has a timer nobody will fire";
   });
   if (counted != flows_.size()) return "the flow table miscounts";
   return broken;

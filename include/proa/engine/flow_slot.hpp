@@ -29,7 +29,8 @@ struct FlowSlot {
   bool orphaned = false;  // its application is gone: nobody to tell
   bool ended = false;     // `closed` was delivered
   bool loopback = false;  // the peer's address is our own
-  bool touched = false;   // to be settled in this turn
+  bool touched = false;   // to be settled before the next sleep
+  bool dry = false;       // asked for packets in this turn until it had none
 };
 
 struct AppState {

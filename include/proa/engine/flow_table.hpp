@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include <proa/base/check.hpp>
@@ -18,7 +17,8 @@ namespace proa {
 
 inline constexpr unsigned engine_bits = 6;  // of a flow id: who owns the flow
 inline constexpr std::uint32_t engines_max = 1U << engine_bits;
-inline constexpr std::uint32_t flows_max = 1U << 20U;  // per engine: the index part of a FlowKey
+inline constexpr std::uint32_t flows_max = 1U << 20U;   // per engine: the index part of a FlowKey
+inline constexpr std::uint32_t no_slot = 0xffff'ffffU;  // no flow (not an optional: one register)
 
 /// Hands out local flow ids: a counter through a keyed permutation of 26 bits, with the engine's
 /// index below. Not to be guessed from outside, and none comes again before 2^26 others: at up to
@@ -76,10 +76,10 @@ class HashIndex {
   }
 
   template <class Same>
-  [[nodiscard]] std::optional<std::uint32_t> find(std::uint32_t hash, Same&& same) const noexcept {
+  [[nodiscard]] std::uint32_t find(std::uint32_t hash, Same&& same) const noexcept {
     for (std::uint32_t at = home(hash); cells_[at].slot != 0; at = (at + 1) & mask_)
       if (cells_[at].hash == hash && same(cells_[at].slot - 1)) return cells_[at].slot - 1;
-    return std::nullopt;
+    return no_slot;
   }
 
   void erase(std::uint32_t hash, std::uint32_t slot) noexcept {
@@ -139,7 +139,7 @@ class FlowTable {
   /// A local flow id nobody uses.
   [[nodiscard]] std::uint32_t fresh_id() noexcept {
     std::uint32_t id = ids_.next();
-    while (find_id(id)) id = ids_.next();
+    while (find_id(id) != no_slot) id = ids_.next();
     return id;
   }
 
@@ -179,16 +179,16 @@ class FlowTable {
     return slot < cells_.size() && cells_[slot].used;
   }
 
-  [[nodiscard]] std::optional<std::uint32_t> find_id(std::uint32_t local_id) const noexcept {
+  [[nodiscard]] std::uint32_t find_id(std::uint32_t local_id) const noexcept {
     return by_id_.find(local_id, [](std::uint32_t) { return true; });
   }
 
-  /// The slot a key names; nothing once that flow is gone.
-  [[nodiscard]] std::optional<std::uint32_t> find(FlowKey key) const noexcept {
+  /// The slot a key names; no_slot once that flow is gone.
+  [[nodiscard]] std::uint32_t find(FlowKey key) const noexcept {
     const std::uint32_t slot = key.value & (flows_max - 1);
-    if (slot >= cells_.size()) return std::nullopt;
+    if (slot >= cells_.size()) return no_slot;
     const Cell& cell = cells_[slot];
-    if (!cell.used || cell.generation != key.value >> index_bits) return std::nullopt;
+    if (!cell.used || cell.generation != key.value >> index_bits) return no_slot;
     return slot;
   }
   [[nodiscard]] FlowKey key(std::uint32_t slot) const noexcept {
@@ -205,9 +205,8 @@ class FlowTable {
   }
   /// `same(const T&)` compares the identity: hashes of different peers may be equal.
   template <class Same>
-  [[nodiscard]] std::optional<std::uint32_t> find_peer(const IpAddress& address,
-                                                       std::uint32_t peer_id,
-                                                       Same&& same) const noexcept {
+  [[nodiscard]] std::uint32_t find_peer(const IpAddress& address, std::uint32_t peer_id,
+                                        Same&& same) const noexcept {
     return by_peer_.find(peer_hash(address, peer_id),
                          [&](std::uint32_t slot) { return same((*this)[slot]); });
   }

@@ -11,11 +11,13 @@ template <Nic NicT, class AppSide, class Policy>
 template <class Clock>
 bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
   if (loopback_count_ != 0) receive_loopback();
+  sparse_ = true;
   while (true) {
     const std::size_t count = nic_->rx_burst(now_, std::span{rx_});
     now_ = clock();
     if (count != 0) {
-      const Arrival arrival{now_, now_ - drained_at_, false};
+      Arrival arrival{now_, now_ - drained_at_, false};
+      sparse_ = count == 1;
       handle_burst(count, [&](const Packet& packet) { return receive_frame(packet, arrival); });
     }
     if (count < rx_.size()) {
@@ -26,7 +28,7 @@ bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
   }
 }
 
-/// Handles rx_[0, count), settles the flows concerned once each and gives the packets back.
+/// Handles rx_[0, count) and gives the packets back.
 template <Nic NicT, class AppSide, class Policy>
 template <class Handle>
 void Engine<NicT, AppSide, Policy>::handle_burst(std::size_t count, Handle&& handle) noexcept {
@@ -38,7 +40,6 @@ void Engine<NicT, AppSide, Policy>::handle_burst(std::size_t count, Handle&& han
   }
   counters_.rx_packets += count;
   report_.received += static_cast<std::uint32_t>(count);
-  settle_touched();
   nic_->release(std::span{rx_}.first(count));
 }
 
@@ -63,7 +64,7 @@ void Engine<NicT, AppSide, Policy>::receive_loopback() noexcept {
 }
 
 template <Nic NicT, class AppSide, class Policy>
-Drop Engine<NicT, AppSide, Policy>::receive_frame(const Packet& packet, Arrival arrival) noexcept {
+Drop Engine<NicT, AppSide, Policy>::receive_frame(const Packet& packet, Arrival& arrival) noexcept {
   const Classified what = interface_.classify(packet, now_);
   if (what.kind != Arrived::datagram) [[unlikely]]
     return what.kind == Arrived::refused ? what.drop : Drop::none;
@@ -83,13 +84,13 @@ Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from,
   if (version_type >> 4U != wire_version) return Drop::bad_version;
   if ((version_type & 0xfU) == static_cast<std::uint8_t>(PacketType::syn)) [[unlikely]]
     return receive_syn(from, arrival);
-  const auto slot = flows_.find_id(load_be<std::uint32_t>(datagram.data() + 4));
-  if (!slot) [[unlikely]]
+  const std::uint32_t slot = flows_.find_id(load_be<std::uint32_t>(datagram.data() + 4));
+  if (slot == no_slot) [[unlikely]]
     return no_such_flow(from);
-  Slot& host = flows_[*slot];
+  Slot& host = flows_[slot];
   if (host.header.peer() != from.source) return Drop::unknown_flow;  // somebody guesses ids
   const Drop drop = host.flow.handle_datagram(arrival, datagram);
-  touch(*slot);
+  touch(slot);
   return drop;
 }
 
@@ -104,14 +105,14 @@ Drop Engine<NicT, AppSide, Policy>::receive_syn(const UdpArrival& from,
   SynBody syn;
   if (const Drop drop = SynBody::parse(packet.body, syn); drop != Drop::none) return drop;
   const std::uint32_t peer_id = packet.header.source_flow;
-  const auto duplicate = flows_.find_peer(from.source, peer_id, [&](const Slot& host) {
+  const std::uint32_t duplicate = flows_.find_peer(from.source, peer_id, [&](const Slot& host) {
     const FlowIdentity& who = host.flow.identity();
     return who.peer_id == peer_id && who.peer_incarnation == syn.incarnation &&
            who.peer.address == from.source;
   });
-  if (!duplicate) return open_server_flow(from, arrival, packet.header, syn);
-  flows_[*duplicate].flow.accept_syn(packet.header, syn, arrival);
-  touch(*duplicate);
+  if (duplicate == no_slot) return open_server_flow(from, arrival, packet.header, syn);
+  flows_[duplicate].flow.accept_syn(packet.header, syn, arrival);
+  touch(duplicate);
   return Drop::duplicate_packet;
 }
 

@@ -13,13 +13,15 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
   report_ = {};
   ++counters_.turns;
   report_.requests = app_side_->pull(*this, now_);
+  if (touched_count_ != 0) activate_touched();
   if (must_transmit()) {
     // The application may have taken its time since the last reading: send times must not lie.
     now_ = clock();
     transmit();
   }
+  if (touched_count_ != 0) settle_touched();
   const bool drained = receive(clock);
-  if (now_ - last_turn_at_ > options_.late_poll) {
+  if (now_ - last_turn_at_ > options_.late_poll) [[unlikely]] {
     ++counters_.late_turns;
     catching_up_ = true;
   }
@@ -27,7 +29,8 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
   if (drained) catching_up_ = false;
   // What looks like silence after a gap may be waiting in the ring: receive drains before timers.
   if (!catching_up_) expire_timers();
-  serve_memory();
+  if (memory_wanted_) [[unlikely]]
+    serve_memory();
   deliver_events();
   app_side_->publish(now_);
   return report_;
@@ -72,11 +75,17 @@ bool Engine<NicT, AppSide, Policy>::serve(std::uint32_t slot) noexcept {
     host.deficit -= static_cast<std::int32_t>(bytes);
     --send_budget_;
     commit_packet(host.loopback);
+    // With little going on the packet leaves before the flow is asked for the next one.
+    if (std::exchange(sparse_, false)) tx_.flush(now_);
   }
   active_.erase(slot, send_links());
-  host.send_list = detail::SendList::none;
+  host.dry = !more;
+  if (more)
+    active_.push_back(slot, send_links());  // it may want more: the end of the line
+  else
+    host.send_list = detail::SendList::none;
   if (!more || !room) host.deficit = 0;  // an idle or blocked flow saves nothing up
-  settle(slot);                          // stands at the end of the line again if it wants more
+  touch(slot);
   return room;
 }
 
@@ -126,7 +135,7 @@ void Engine<NicT, AppSide, Policy>::wait_for_neighbour(std::uint32_t slot, Reach
     host.flow.reset(now_, reach == Reach::no_route ? Reason::no_route : Reason::peer_unreachable);
   host.send_list = detail::SendList::waiting_for_neighbour;
   waiting_for_neighbour_.push_back(slot, send_links());
-  settle(slot);
+  touch(slot);
 }
 
 template <Nic NicT, class AppSide, class Policy>
@@ -156,47 +165,61 @@ void Engine<NicT, AppSide, Policy>::transmit_control() noexcept {
 
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
-  wheel_.expire(now_, options_.timers_per_turn, [this](std::uint32_t slot) {
+  report_.timers = wheel_.expire(now_, options_.timers_per_turn, [this](std::uint32_t slot) {
     Slot& host = flows_[slot];
     if (host.flow.next_timeout() <= now_) {
       host.flow.handle_timeout(now_);
-      ++report_.timers;
       // It asks for its neighbour again: a failed one is resolved anew.
       if (host.send_list == detail::SendList::waiting_for_neighbour) leave_send_list(slot);
     }
-    settle(slot);
+    touch(slot);
   });
 }
 
 /// Memory goes to whoever has waited longest, application by application.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::serve_memory() noexcept {
-  for (std::size_t word = 0; word < apps_with_memory_.size(); ++word) {
-    for (std::uint64_t bits = apps_with_memory_[word]; bits != 0; bits &= bits - 1) {
-      const auto app = static_cast<std::uint32_t>(word * 64) +
-                       static_cast<std::uint32_t>(std::countr_zero(bits));
-      SlotList& waiting = apps_[app].memory;
-      while (!waiting.empty()) {
-        const std::uint32_t slot = waiting.front();
-        Slot& host = flows_[slot];
-        if (host.flow.wants_memory() && !host.flow.take_memory(now_, true)) break;
-        waiting.erase(slot, memory_links());
-        settle(slot);
-      }
-      if (waiting.empty()) apps_with_memory_[word] &= ~(bits & (~bits + 1));
+  memory_wanted_ = for_each_app(apps_with_memory_, [this](std::uint32_t app) {
+    SlotList& waiting = apps_[app].memory;
+    while (!waiting.empty()) {
+      const std::uint32_t slot = waiting.front();
+      Slot& host = flows_[slot];
+      if (host.flow.wants_memory() && !host.flow.take_memory(now_, true)) return false;
+      waiting.erase(slot, memory_links());
+      touch(slot);
     }
-  }
+    return true;
+  });
 }
 
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::deliver_events() noexcept {
-  for (std::size_t word = 0; word < apps_with_events_.size(); ++word) {
-    for (std::uint64_t bits = apps_with_events_[word]; bits != 0; bits &= bits - 1) {
-      const auto app = static_cast<std::uint32_t>(word * 64) +
-                       static_cast<std::uint32_t>(std::countr_zero(bits));
-      if (deliver_events_of(app)) apps_with_events_[word] &= ~(bits & (~bits + 1));
-    }
+  for (std::uint32_t i = 0; i < touched_count_; ++i) {
+    const std::uint32_t slot = touched_[i];
+    const Slot& host = flows_[slot];
+    if (!host.events.linked && !host.orphaned && host.flow.has_event()) want_events(slot);
   }
+  if (!events_wanted_) return;
+  events_wanted_ =
+      for_each_app(apps_with_events_, [this](std::uint32_t app) { return deliver_events_of(app); });
+}
+
+/// Calls serve(app) for each set bit and clears the bit when that returns true; returns whether any
+/// is left.
+template <Nic NicT, class AppSide, class Policy>
+template <class Serve>
+bool Engine<NicT, AppSide, Policy>::for_each_app(std::vector<std::uint64_t>& bits,
+                                                 Serve&& serve) noexcept {
+  std::uint64_t left = 0;
+  for (std::size_t word = 0; word < bits.size(); ++word) {
+    for (std::uint64_t rest = bits[word]; rest != 0; rest &= rest - 1) {
+      const auto bit = static_cast<std::uint32_t>(std::countr_zero(rest));
+      if (serve(static_cast<std::uint32_t>(word * 64) + bit))
+        bits[word] &= ~(std::uint64_t{1} << bit);
+    }
+    left |= bits[word];
+  }
+  return left != 0;
 }
 
 /// Flows of one application take turns. False: the application has no room, the rest waits.
@@ -206,13 +229,16 @@ bool Engine<NicT, AppSide, Policy>::deliver_events_of(std::uint32_t app) noexcep
   while (!waiting.empty()) {
     const std::uint32_t slot = waiting.front();
     Slot& host = flows_[slot];
-    for (std::uint32_t n = 0; n < events_per_visit && host.flow.has_event(); ++n) {
+    bool more = true;
+    for (std::uint32_t n = 0; more && n < events_per_visit && !host.orphaned; ++n) {
       if (!app_side_->room(app)) return false;
-      if (const auto event = host.flow.poll_event()) deliver(slot, *event);
-      if (host.orphaned) break;
+      const auto event = host.flow.poll_event();
+      more = event.has_value();
+      if (more) deliver(slot, *event);
     }
     waiting.erase(slot, event_links());
-    settle(slot);  // at the end of the line again if it has more
+    if (more && !host.orphaned) waiting.push_back(slot, event_links());
+    touch(slot);  // it may be over, or want to tell its peer of room
   }
   return true;
 }
@@ -240,6 +266,7 @@ bool Engine<NicT, AppSide, Policy>::accept(std::uint32_t slot) noexcept {
   if (!cookie) {
     host.orphaned = true;
     host.flow.reset(now_, Reason::not_permitted);
+    touch(slot);
     return false;
   }
   PROA_CHECK(cookie->app == host.cookie.app);
