@@ -37,18 +37,23 @@ proa_install() {
     proa_fail "apt-get could not install ${missing[*]}; see its words above."
 }
 
-# proa_build DIRECTORY 'MESON OPTIONS' [TARGET...]: configures once, builds, shows progress.
+# proa_configure DIRECTORY 'MESON OPTIONS': once.
+proa_configure() {
+  local directory=$1 options=$2
+  [[ ! -f $directory/build.ninja ]] || return 0
+  # shellcheck disable=SC2086  # options are words
+  meson setup "$directory" $options >"$directory.setup.log" 2>&1 || {
+    tail -n 20 "$directory.setup.log" >&2
+    return 1
+  }
+  rm -f "$directory.setup.log"
+}
+
+# proa_build DIRECTORY 'MESON OPTIONS' [TARGET...]: configures, builds, shows progress.
 proa_build() {
   local directory=$1 options=$2 start=$SECONDS
   shift 2
-  if [[ ! -f $directory/build.ninja ]]; then
-    # shellcheck disable=SC2086  # options are words
-    meson setup "$directory" $options >"$directory.setup.log" 2>&1 || {
-      tail -n 20 "$directory.setup.log" >&2
-      return 1
-    }
-    rm -f "$directory.setup.log"
-  fi
+  proa_configure "$directory" "$options" || return 1
   proa_say "building $directory"
   if [[ -t 2 ]]; then
     ninja -C "$directory" "$@" >&2 || return 1

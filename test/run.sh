@@ -14,12 +14,25 @@ finish() {
 trap finish EXIT
 trap 'logs+=("interrupted=/dev/null"); finish' INT TERM
 
+# The programs of the tests and those they start, without the benches.
+test_programs() {
+  meson introspect "$1" --targets | python3 -c '
+import json, os, sys
+for target in json.load(sys.stdin):
+    folder = os.path.relpath(os.path.dirname(target["defined_in"]))
+    if target["type"] == "executable" and folder.split("/")[0] in ("test", "sidecar") and target["build_by_default"]:
+        print(os.path.relpath(target["filename"][0], sys.argv[1]))' "$1"
+}
+
 # round NAME 'MESON OPTIONS' 'TARGETS' [MESON TEST ARGUMENT...]: builds and tests in build-NAME.
 round() {
   local name=$1 options=$2 targets=$3 log=build-$1/meson-logs/testlog.json
   shift 3
   logs+=("$name=$log")
   rm -f "$log"
+  if [[ $targets == programs ]]; then
+    proa_configure "build-$name" "$options" && targets=$(test_programs "build-$name")
+  fi
   # shellcheck disable=SC2086  # targets are words
   if ! proa_build "build-$name" "$options" $targets; then
     proa_say "build-$name does not build"
@@ -34,7 +47,7 @@ proa_install "${proa_build_packages[@]}" "${proa_test_packages[@]}"
 # clang takes the sanitizer build, so that every line is seen by both compilers.
 debug='-Doptimization=1 -Dcpp_args=-g1 -Db_lundef=false'
 round release '--buildtype=release' ''
-CXX=clang++ round asan "$debug -Db_sanitize=address,undefined -Dbench=false -Dtidy=false" '' \
-  --timeout-multiplier 3
+CXX=clang++ round asan "$debug -Db_sanitize=address,undefined -Dtidy=false" programs \
+  --timeout-multiplier 4 --no-suite bench
 round tsan "$debug -Db_sanitize=thread -Dbench=false -Dtidy=false" 'test/thread_tests' \
   --timeout-multiplier 5 --suite threads
