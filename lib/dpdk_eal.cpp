@@ -6,6 +6,7 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -165,7 +166,11 @@ void direct_bpf_messages() {
 
 /// DPDK makes a directory per file prefix even when it puts nothing into it.
 void remove_runtime_directory() {
-  if (const char* directory = rte_eal_get_runtime_dir()) ::rmdir(directory);
+  const char* directory = rte_eal_get_runtime_dir();
+  if (directory == nullptr) return;
+  ::rmdir(directory);
+  // The first user without a runtime directory of his own would lock all others out of this one.
+  if (std::string_view{directory}.starts_with("/tmp/dpdk/")) ::chmod("/tmp/dpdk", 01777);
 }
 
 struct Eal {
@@ -218,6 +223,25 @@ tl::expected<void, std::string> start_eal(const DpdkOptions& options, std::size_
   }
   if (!state.error.empty()) return Failure{state.error};
   return {};
+}
+
+std::string missing_driver(const std::string& driver) {
+  // Drivers carry the number of DPDK's own interface in their names, as its core library does.
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<void*>(rte_eal_init), &info) == 0 || info.dli_fname == nullptr)
+    return {};
+  const std::string core{info.dli_fname};
+  const auto so = core.find("librte_eal.so.");
+  if (so == core.npos) return {};  // linked statically
+  const auto from = so + std::string_view{"librte_eal.so."}.size();
+  const auto number = core.substr(from, core.find('.', from) - from);
+  const auto library = "librte_" + driver + ".so." + number;
+  if (void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_NOLOAD))
+    return ::dlclose(handle), "";
+  auto package = "librte-" + driver + number;
+  std::replace(package.begin(), package.end(), '_', '-');
+  return "DPDK's driver " + driver + " is not installed: install it (Debian: apt install " +
+         package + ").";
 }
 
 std::string last_complaint() { return log_sink().complaint(); }

@@ -23,6 +23,8 @@ using Failure = tl::unexpected<std::string>;
 /// The last complaint DPDK logged since `forget_complaints`, to end an error sentence with.
 [[nodiscard]] std::string last_complaint();
 void forget_complaints();
+/// A sentence if the shared library of this driver ("net_memif") is not loaded; else empty.
+[[nodiscard]] std::string missing_driver(const std::string& driver);
 
 /// What a driver needs that DPDK's own query does not say.
 struct DriverQuirks {

@@ -1,7 +1,9 @@
 // lib: a DPDK port from its options to started queues, and back.
+#include <linux/if_xdp.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -107,6 +109,10 @@ std::string no_memory(const DpdkOptions& o) {
 }
 
 std::string probe_failure(const DpdkOptions& o, const std::string& device, int error) {
+  if (o.driver <= DpdkDriver::tap)
+    if (auto missing = missing_driver(device.substr(0, device.find_first_of("0123456789")));
+        !missing.empty())
+      return missing;
   std::string what;
   switch (o.driver) {
     case DpdkDriver::memif:
@@ -134,6 +140,21 @@ std::string probe_failure(const DpdkOptions& o, const std::string& device, int e
   }
   if (error < 0) what += " (error " + std::to_string(-error) + ")";
   return with_complaint(what);
+}
+
+std::string queue_remedy(const DpdkOptions& o) {
+  if (o.driver == DpdkDriver::af_xdp)
+    return "end the program that has an XDP socket on this queue of \"" + o.interface +
+           "\", or use af_packet";
+  return "ask for fewer queues or other descriptors";
+}
+
+/// Whether the kernel agreed to let the driver and the NIC share buffers.
+bool xdp_zero_copy(int socket) {
+  xdp_options options{};
+  socklen_t size = sizeof options;
+  return ::getsockopt(socket, SOL_XDP, XDP_OPTIONS, &options, &size) == 0 &&
+         (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
 }
 
 std::vector<std::string> offload_names(std::uint64_t rx, std::uint64_t tx) {
@@ -286,7 +307,7 @@ Result DpdkPort::make_queues(const rte_eth_dev_info& info) {
     if (result != 0)
       return Failure{with_complaint("Queue " + std::to_string(queue) + " of " + device +
                                     " could not be set up (" + rte_strerror(-result) +
-                                    "): ask for fewer queues or other descriptors")};
+                                    "): " + queue_remedy(options))};
   }
   return {};
 }
@@ -424,6 +445,8 @@ DpdkDescription DpdkPort::describe() const {
   if (rte_eth_dev_info_get(id, &info) == 0) d.driver = info.driver_name;
   d.device = device;
   d.mode = mode_of(options);
+  if (options.driver == DpdkDriver::af_xdp && !wait_fds.empty())
+    d.mode += xdp_zero_copy(wait_fds[0]) ? ", zero-copy" : ", one copy each way";
   d.queue_pairs = queue_pairs;
   d.rx_descriptors = rx_descriptors;
   d.tx_descriptors = tx_descriptors;

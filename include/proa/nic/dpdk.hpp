@@ -29,7 +29,7 @@ enum class DpdkDriver : std::uint8_t {
   af_packet,  // any Linux interface, needs CAP_NET_RAW
   af_xdp,     // any Linux interface, faster on real NICs, needs CAP_NET_ADMIN, CAP_BPF, CAP_NET_RAW
   tap,        // makes a new Linux interface, needs CAP_NET_ADMIN
-  pci,        // a NIC given to DPDK (vfio, or mlx5 which shares it with the kernel)
+  pci,        // a NIC given to DPDK (vfio; mlx5 shares it with the kernel; netvsc by its UUID)
   vdev,       // any other virtual device, by DPDK's own text
 };
 
