@@ -65,11 +65,19 @@ class Engine {
   /// Queues a message; on error the block stays the caller's. `notify`: a `sent` event is wanted.
   [[nodiscard]] Expected<MessageNumber> submit(Instant now, FlowKey key, const MessageBlock& block,
                                                bool notify) noexcept {
+    MessageNumber number;
+    const Reason why = submit(now, key, block, notify, number);
+    if (why != Reason::none) return failed(why);
+    return number;
+  }
+  /// The same; Reason::none: done, and `number` is the message's.
+  [[nodiscard]] Reason submit(Instant now, FlowKey key, const MessageBlock& block, bool notify,
+                              MessageNumber& number) noexcept {
     const std::uint32_t slot = open_slot(key);
-    if (slot == no_slot) return failed(Reason::no_such_flow);
+    if (slot == no_slot) return Reason::no_such_flow;
     Slot& host = flows_[slot];
     if (host.send_list == detail::SendList::none) activate(slot);  // if in vain, no harm is done
-    return host.flow.submit(now, block, notify);
+    return host.flow.submit(now, block, notify, number);
   }
   /// Sends what is queued, then ends the flow; `closed` follows at the latest at `deadline`.
   [[nodiscard]] Expected<void> close(Instant now, FlowKey key, Instant deadline) noexcept {

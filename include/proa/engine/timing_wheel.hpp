@@ -60,11 +60,13 @@ class TimingWheel {
   /// moment not after `now` waits for the next call, so this ends.
   template <class Fire>
   std::uint32_t expire(Instant now, std::uint32_t budget, Fire&& fire) noexcept {
+    const std::uint64_t target = floor_tick(now);
+    if (target <= elapsed_ && due_ == 0) return 0;  // most turns are shorter than a tick
     if (armed_ == 0) {
-      elapsed_ = std::max(elapsed_, floor_tick(now));
+      elapsed_ = std::max(elapsed_, target);
       return 0;
     }
-    advance(floor_tick(now));
+    advance(target);
     std::uint32_t left = due_count_ < budget ? due_count_ : budget;
     std::uint32_t fired = 0;
     for (; left > 0 && due_ != 0; --left, ++fired) {

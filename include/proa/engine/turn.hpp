@@ -230,11 +230,11 @@ bool Engine<NicT, AppSide, Policy>::deliver_events_of(std::uint32_t app) noexcep
     const std::uint32_t slot = waiting.front();
     Slot& host = flows_[slot];
     bool more = true;
+    FlowEvent event;
     for (std::uint32_t n = 0; more && n < events_per_visit && !host.orphaned; ++n) {
       if (!app_side_->room(app)) return false;
-      const auto event = host.flow.poll_event();
-      more = event.has_value();
-      if (more) deliver(slot, *event);
+      more = host.flow.poll_event(event);
+      if (more) deliver(slot, event);
     }
     waiting.erase(slot, event_links());
     if (more && !host.orphaned) waiting.push_back(slot, event_links());

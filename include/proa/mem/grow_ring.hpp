@@ -43,6 +43,11 @@ class GrowRing {
     data_[(head_ + size_++) & mask()] = value;
     return true;
   }
+  /// Like push_back(), but hands out the place: it holds whatever was there before.
+  [[nodiscard]] T* append() noexcept {
+    if (size_ == capacity_ && !grow()) return nullptr;
+    return &data_[(head_ + size_++) & mask()];
+  }
   void pop_front() noexcept {
     head_ = (head_ + 1) & mask();
     --size_;
@@ -84,7 +89,7 @@ class GrowRing {
 
   [[nodiscard]] std::uint32_t mask() const noexcept { return capacity_ - 1; }
 
-  bool grow() noexcept {
+  [[gnu::noinline]] bool grow() noexcept {
     if (capacity_ >= capacity_max_) return false;
     std::uint32_t wanted = capacity_ == 0 ? first_capacity : capacity_ * 2;
     if (wanted > capacity_max_) wanted = capacity_max_;

@@ -37,17 +37,19 @@ class HeapMemory {
   HeapMemory& operator=(const HeapMemory&) = delete;
 
   /// A block for the application to write a message of `length` bytes into; nothing when full.
-  [[nodiscard]] std::optional<MessageBlock> allocate_send(std::uint32_t length) noexcept {
-    return block(send_, send_origin, length, send_.arena.allocate(length));
+  [[nodiscard, gnu::always_inline]] std::optional<MessageBlock> allocate_send(
+      std::uint32_t length) noexcept {
+    return block(send_, send_origin, length, send_.arena.take(length));
   }
 
   [[nodiscard]] std::uint32_t grant(std::uint32_t n) noexcept { return ledger_.grant(n); }
   void retract(std::uint32_t n) noexcept { ledger_.retract(n); }
-  [[nodiscard]] std::optional<MessageBlock> reserve(std::uint32_t length) noexcept {
-    return received(length, receive_.arena.allocate(length));
+  [[nodiscard, gnu::always_inline]] std::optional<MessageBlock> reserve(
+      std::uint32_t length) noexcept {
+    return received(length, receive_.arena.take(length));
   }
   [[nodiscard]] std::optional<MessageBlock> reserve_last(std::uint32_t length) noexcept {
-    return received(length, receive_.arena.allocate_last(length));
+    return received(length, receive_.arena.allocate_last(length).value_or(Arena::no_block));
   }
   void write(const MessageBlock& to, std::uint32_t at, std::span<const std::byte> in) noexcept {
     if (!in.empty()) std::memcpy(to.data + at, in.data(), in.size());
@@ -75,21 +77,21 @@ class HeapMemory {
  private:
   struct Side {
     explicit Side(std::uint64_t bytes)
-        : region(std::make_shared<HeapRegion>(bytes)), arena(bytes) {}
+        : region(std::make_shared<HeapRegion>(bytes)), base(region->data()), arena(bytes) {}
     std::shared_ptr<HeapRegion> region;
+    std::byte* base;
     Arena arena;
   };
 
-  [[nodiscard]] std::optional<MessageBlock> received(std::uint32_t length,
-                                                     std::optional<std::uint64_t> at) noexcept {
-    if (at) ledger_.take(length);
+  [[nodiscard, gnu::always_inline]] std::optional<MessageBlock> received(
+      std::uint32_t length, std::uint64_t at) noexcept {
+    if (at != Arena::no_block) ledger_.take(length);
     return block(receive_, receive_origin, length, at);
   }
-  [[nodiscard]] static std::optional<MessageBlock> block(const Side& side, Origin origin,
-                                                         std::uint32_t length,
-                                                         std::optional<std::uint64_t> at) noexcept {
-    if (!at) return std::nullopt;
-    return MessageBlock{side.region->data() + *at, length, origin, *at};
+  [[nodiscard, gnu::always_inline]] static std::optional<MessageBlock> block(
+      const Side& side, Origin origin, std::uint32_t length, std::uint64_t at) noexcept {
+    if (at == Arena::no_block) return std::nullopt;
+    return MessageBlock{side.base + at, length, origin, at};
   }
 
   Side send_;

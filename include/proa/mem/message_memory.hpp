@@ -16,6 +16,15 @@ struct MessageBlock {
   std::uint32_t length = 0;  // bytes of the message
   std::uint32_t origin = 0;  // which part of the memory it belongs to (the memory's own business)
   std::uint64_t tag = 0;     // the memory's name for the block: offset, generation ...
+
+  /// Copies member by member. A block just put together is still in the processor's store buffer,
+  /// from where a wider load than the stores were would have to wait (about 5 ns per message).
+  void assign(const MessageBlock& from) noexcept {
+    data = from.data;
+    length = from.length;
+    origin = from.origin;
+    tag = from.tag;
+  }
 };
 
 inline constexpr std::uint32_t slab_bytes_min = 64;

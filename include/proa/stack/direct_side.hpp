@@ -61,7 +61,16 @@ class DirectSide {
   [[nodiscard]] bool empty() const noexcept { return head_ == tail_; }
   [[nodiscard]] bool take(PlacementEvent& event) noexcept {
     if (head_ == tail_) return false;
-    event = events_[head_++ % events_max];
+    const PlacementEvent& from = events_[head_++ % events_max];
+    event.kind = from.kind;
+    event.reason = from.reason;
+    event.flow = from.flow;
+    event.number = from.number;
+    event.message = from.message;
+    if (from.kind == EventKind::accepted) {
+      event.local = from.local;
+      event.peer = from.peer;
+    }
     if (head_ == tail_) head_ = tail_ = 0;  // the next event goes where the cache is warm
     return true;
   }

@@ -5,6 +5,7 @@
 #include <proa/base/endpoint.hpp>
 #include <proa/base/reason.hpp>
 #include <proa/base/seq.hpp>
+#include <proa/mem/message_memory.hpp>
 #include <proa/stack/error.hpp>
 #include <proa/stack/message.hpp>
 
@@ -25,8 +26,28 @@ enum class EventKind : std::uint8_t {
   closed,     // the last event of `flow`; `reason` says why
 };
 
+/// An event before the application leases its message; a plain value.
+struct PlacementEvent {
+  EventKind kind = EventKind::closed;
+  Reason reason = Reason::none;
+  FlowHandle flow;
+  MessageNumber number;
+  MessageBlock message;  // of `message`: the block is the taker's
+  Endpoint local, peer;  // of `accepted`, else whatever was there
+};
+
 template <class Home>
 struct BasicEvent {
+  BasicEvent() = default;
+  /// Leases the message.
+  BasicEvent(const PlacementEvent& from, Home& home) noexcept
+      : kind(from.kind), reason(from.reason), flow(from.flow), number(from.number) {
+    if (kind == EventKind::message) message = BasicMessage<Home>{home, from.message};
+    if (kind != EventKind::accepted) return;
+    local = from.local;
+    peer = from.peer;
+  }
+
   EventKind kind = EventKind::closed;
   Reason reason = Reason::none;
   FlowHandle flow;

@@ -104,12 +104,12 @@ class InProcess {
     if (!block) return failed(Reason::out_of_memory);
     return *block;
   }
-  [[nodiscard]] Expected<MessageNumber> send(FlowHandle flow, const MessageBlock& block,
-                                             bool notify) noexcept {
-    return engine_.submit(engine_.now(), {flow.value}, block, notify);
+  [[nodiscard]] Reason send(FlowHandle flow, const MessageBlock& block, bool notify,
+                            MessageNumber& number) noexcept {
+    return engine_.submit(engine_.now(), {flow.value}, block, notify, number);
   }
-  [[nodiscard]] Expected<MessageNumber> send_copy(FlowHandle flow, std::span<const std::byte> bytes,
-                                                  bool notify) noexcept;
+  [[nodiscard]] Reason send_copy(FlowHandle flow, std::span<const std::byte> bytes, bool notify,
+                                 MessageNumber& number) noexcept;
   [[nodiscard]] Expected<void> close(FlowHandle flow, Instant deadline) noexcept {
     return engine_.close(clock_(), {flow.value}, deadline);
   }
@@ -206,22 +206,21 @@ auto InProcess<NicT, Policy>::adopt(NicT nic, const Options& options)
 }
 
 template <Nic NicT, class Policy>
-Expected<MessageNumber> InProcess<NicT, Policy>::send_copy(FlowHandle flow,
-                                                           std::span<const std::byte> bytes,
-                                                           bool notify) noexcept {
-  if (bytes.size() > message_bytes_max_) return failed(Reason::message_too_large);
+Reason InProcess<NicT, Policy>::send_copy(FlowHandle flow, std::span<const std::byte> bytes,
+                                          bool notify, MessageNumber& number) noexcept {
+  if (bytes.size() > message_bytes_max_) return Reason::message_too_large;
   HeapMemory& memory = home_->memory();
   const auto length = static_cast<std::uint32_t>(bytes.size());
   const auto block = memory.allocate_send(length);
   if (!block) {
-    if (!engine_.is_open({flow.value})) return failed(Reason::no_such_flow);
+    if (!engine_.is_open({flow.value})) return Reason::no_such_flow;
     side_.note_starved({flow.value}, length);
-    return failed(Reason::would_block);
+    return Reason::would_block;
   }
   if (!bytes.empty()) std::memcpy(block->data, bytes.data(), bytes.size());
-  const auto number = engine_.submit(engine_.now(), {flow.value}, *block, notify);
-  if (!number) memory.release(*block);
-  return number;
+  const Reason why = engine_.submit(engine_.now(), {flow.value}, *block, notify, number);
+  if (why != Reason::none) memory.release(*block);
+  return why;
 }
 
 }  // namespace proa

@@ -17,23 +17,14 @@
 
 namespace proa {
 
-/// An event before the application leases its message; a plain value.
-struct PlacementEvent {
-  EventKind kind = EventKind::closed;
-  Reason reason = Reason::none;
-  FlowHandle flow;
-  MessageNumber number;
-  MessageBlock message;  // of `message`: the block is the taker's
-  Endpoint local, peer;  // of `accepted`
-};
-
 /// Everything belongs to one thread. Calls other than sleep() never block.
 /// - open(options): a running placement, or one sentence that says why not and what to do.
 /// - now(): a fresh reading of the clock deadlines are given in.
 /// - home(): where leases return to. Its memory gives blocks back by release(block).
 /// - connect: `deadline` bounds the handshake; `connected` or `closed` follows.
 /// - allocate: a block to write a message into. send: takes a block over unless it fails.
-///   send_copy: copies. All or nothing; would_block is followed by one `writable`.
+///   send_copy: copies. All or nothing; would_block is followed by one `writable`. Reason::none:
+///   done, and `number` is the message's.
 /// - take_event: the oldest event that has already come in. turn: lets things happen once: a turn
 ///   of the engine, a look at the channel. flush: hands over what send queued.
 /// - sleep: returns when something may have happened, at the latest at the given moment.
@@ -42,7 +33,8 @@ template <class P>
 concept Placement = requires(P& p, const P& view, const typename P::Options& options, Instant at,
                              std::uint16_t port, std::uint32_t length, FlowHandle flow,
                              const Endpoint& peer, const MessageBlock& block,
-                             std::span<const std::byte> bytes, bool notify, PlacementEvent& event) {
+                             std::span<const std::byte> bytes, bool notify, MessageNumber& number,
+                             PlacementEvent& event) {
   typename P::Memory;
   typename P::FlowInfo;
   typename P::Counters;
@@ -59,10 +51,10 @@ concept Placement = requires(P& p, const P& view, const typename P::Options& opt
   noexcept->std::same_as<Expected<FlowHandle>>;
   { p.allocate(length) }
   noexcept->std::same_as<Expected<MessageBlock>>;
-  { p.send(flow, block, notify) }
-  noexcept->std::same_as<Expected<MessageNumber>>;
-  { p.send_copy(flow, bytes, notify) }
-  noexcept->std::same_as<Expected<MessageNumber>>;
+  { p.send(flow, block, notify, number) }
+  noexcept->std::same_as<Reason>;
+  { p.send_copy(flow, bytes, notify, number) }
+  noexcept->std::same_as<Reason>;
   { p.close(flow, at) }
   noexcept->std::same_as<Expected<void>>;
   { p.reset(flow) }

@@ -152,13 +152,13 @@ class Sidecar {
     if (!block) return failed(Reason::out_of_memory);
     return *block;
   }
-  [[nodiscard]] Expected<MessageNumber> send(FlowHandle flow, const MessageBlock& block,
-                                             bool notify) noexcept {
-    return client_.send_block({flow.value}, block, notify);
+  [[nodiscard]] Reason send(FlowHandle flow, const MessageBlock& block, bool notify,
+                            MessageNumber& number) noexcept {
+    return taken(client_.send_block({flow.value}, block, notify), number);
   }
-  [[nodiscard]] Expected<MessageNumber> send_copy(FlowHandle flow, std::span<const std::byte> bytes,
-                                                  bool notify) noexcept {
-    return client_.send({flow.value}, bytes, notify);
+  [[nodiscard]] Reason send_copy(FlowHandle flow, std::span<const std::byte> bytes, bool notify,
+                                 MessageNumber& number) noexcept {
+    return taken(client_.send({flow.value}, bytes, notify), number);
   }
   [[nodiscard]] Expected<void> close(FlowHandle flow, Instant deadline) noexcept {
     return client_.close({flow.value}, deadline);
@@ -243,6 +243,12 @@ class Sidecar {
 
  private:
   static constexpr std::uint32_t turns_per_look = 256;
+
+  static Reason taken(const Expected<MessageNumber>& done, MessageNumber& number) noexcept {
+    if (!done) return done.error();
+    number = *done;
+    return Reason::none;
+  }
 
   struct DropLocal {
     void operator()(LeaseHome<Memory>* home) const noexcept { home->drop_local(); }

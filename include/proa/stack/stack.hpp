@@ -90,15 +90,20 @@ class Stack {
   /// Queues a copy of `bytes`: all or nothing. would_block: one `writable` follows.
   Result<MessageNumber> send(FlowHandle flow, std::span<const std::byte> bytes,
                              SendOptions options = {}) noexcept {
-    return result(placement_->send_copy(flow, bytes, options.notify));
+    MessageNumber number;
+    const Reason why = placement_->send_copy(flow, bytes, options.notify, number);
+    if (why != Reason::none) return refused(why);
+    return number;
   }
   /// Queues the buffer itself. On error it stays the caller's.
   Result<MessageNumber> send(FlowHandle flow, Buffer&& buffer, SendOptions options = {}) noexcept {
     if (!buffer) return refused(Reason::out_of_memory);
     if (!buffer.belongs_to(placement_->home())) return refused(Reason::invalid_argument);
-    const auto number = placement_->send(flow, buffer.block(), options.notify);
-    if (number) buffer.taken();
-    return result(number);
+    MessageNumber number;
+    const Reason why = placement_->send(flow, buffer.block(), options.notify, number);
+    if (why != Reason::none) return refused(why);
+    buffer.taken();
+    return number;
   }
   /// Memory for a message of `size` bytes; empty when there is none left or the size is too large.
   [[nodiscard]] Buffer allocate(std::size_t size) noexcept {
@@ -109,12 +114,11 @@ class Stack {
 
   /// The next event. With none waiting it lets things happen once; never blocks.
   [[nodiscard]] std::optional<Event> poll() noexcept {
-    PlacementEvent event;
-    if (!take_event(event)) {
+    if (!take_event(event_)) {
       placement_->turn();
-      if (!placement_->take_event(event)) return std::nullopt;
+      if (!placement_->take_event(event_)) return std::nullopt;
     }
-    return lease(event);
+    return std::optional<Event>{std::in_place, event_, placement_->home()};
   }
   /// Waits until poll() has an event; false: the deadline came first.
   [[nodiscard]] bool wait(Deadline deadline) noexcept;
@@ -173,11 +177,6 @@ class Stack {
     event = deferred_.pop();
     return true;
   }
-  Event lease(const PlacementEvent& from) noexcept {
-    Event event{from.kind, from.reason, from.flow, from.number, {}, from.local, from.peer};
-    if (from.kind == EventKind::message) event.message = Message{placement_->home(), from.message};
-    return event;
-  }
   void give_back_deferred() noexcept {
     while (!deferred_.empty()) {
       const PlacementEvent event = deferred_.pop();
@@ -187,6 +186,7 @@ class Stack {
   std::optional<Expected<FlowHandle>> outcome_of(FlowHandle flow) noexcept;
 
   std::unique_ptr<P> placement_;
+  PlacementEvent event_;                // the last one taken: making an empty one each time costs
   FixedRing<PlacementEvent> deferred_;  // read while a blocking call looked for another event
 };
 

@@ -37,16 +37,21 @@ class CreditGiver {
     window_ = std::min(window_ * 2, window_max_);
   }
 
-  /// Takes a block for a message whose first part arrived. Nothing: no memory now.
+  /// Takes a block for a message whose first part arrived. False: no memory now.
   template <MessageMemory Memory>
-  [[nodiscard]] std::optional<MessageBlock> consume(Memory& memory, MessageNumber number,
-                                                    std::uint32_t length) noexcept {
+  [[nodiscard]] bool consume(Memory& memory, MessageNumber number, std::uint32_t length,
+                             MessageBlock& block) noexcept {
     const std::uint32_t cost = memory_cost(length);
     Want* const want = find(number);
     const bool ready =
         want != nullptr && want->state == Want::State::reserved && want->length == length;
-    const auto block = ready ? std::optional{want->block} : memory.reserve(length);
-    if (!block) return std::nullopt;
+    if (ready) {
+      block = want->block;
+    } else {
+      const auto reserved = memory.reserve(length);
+      if (!reserved) return false;
+      block.assign(*reserved);
+    }
     consumed_ = consumed_.plus(cost);
     const bool limit_was_raised_for_it = ready && !want->charged;
     if (!limit_was_raised_for_it) use_promise(memory, cost);
@@ -55,7 +60,7 @@ class CreditGiver {
       want->state = Want::State::none;
       --wants_used_;
     }
-    return block;
+    return true;
   }
 
   /// Remembers that the peer needs memory for a message. False: too many requests at once.

@@ -63,7 +63,15 @@ class Flow {
   /// it stays the caller's. would_block: one `writable` event follows when that size fits.
   /// `notify`: a `sent` event tells when the peer's transport has the message.
   [[nodiscard]] Expected<MessageNumber> submit(Instant now, const MessageBlock& block,
-                                               bool notify) noexcept;
+                                               bool notify) noexcept {
+    MessageNumber number;
+    const Reason why = submit(now, block, notify, number);
+    if (why != Reason::none) return failed(why);
+    return number;
+  }
+  /// The same; Reason::none: `number` is set.
+  [[nodiscard]] Reason submit(Instant now, const MessageBlock& block, bool notify,
+                              MessageNumber& number) noexcept;
   /// Sends what is queued, then FIN; what is not acknowledged by `deadline` is given up.
   Expected<void> close(Instant now, Instant deadline) noexcept;
   /// Ends the flow now; the peer is told with a RESET carrying `reason`.
@@ -74,7 +82,12 @@ class Flow {
            sender_.queue().has_sent() || writable_now() || closed_pending_;
   }
   /// The next event; the block of a message is the caller's.
-  [[nodiscard]] std::optional<FlowEvent> poll_event() noexcept;
+  [[nodiscard]] std::optional<FlowEvent> poll_event() noexcept {
+    FlowEvent event;
+    return poll_event(event) ? std::optional{event} : std::nullopt;
+  }
+  /// The same; false: there is none, `event` is undefined.
+  [[nodiscard]] bool poll_event(FlowEvent& event) noexcept;
 
   /// Large messages wait for memory in turn: the engine calls take_memory() for the flows that
   /// want it, first come first served; `last` allows the block kept back. True: served.
@@ -180,19 +193,20 @@ class Flow {
 };
 
 template <MessageMemory Memory, TransportPolicy Policy>
-Expected<MessageNumber> Flow<Memory, Policy>::submit(Instant, const MessageBlock& block,
-                                                     bool notify) noexcept {
-  if (state_ == FlowState::closing) return failed(Reason::flow_closing);
-  if (!is_alive(state_)) return failed(Reason::no_such_flow);
-  if (block.length > message_bytes_max_) return failed(Reason::message_too_large);
+Reason Flow<Memory, Policy>::submit(Instant, const MessageBlock& block, bool notify,
+                                    MessageNumber& number) noexcept {
+  if (state_ == FlowState::closing) return Reason::flow_closing;
+  if (!is_alive(state_)) return Reason::no_such_flow;
+  if (block.length > message_bytes_max_) return Reason::message_too_large;
   if (!sender_.queue().fits(block.length, *options_)) {
     refused_ = true;
     refused_bytes_ = block.length;
-    return failed(Reason::would_block);
+    return Reason::would_block;
   }
-  const auto number = sender_.queue().push(block, notify);
-  if (number) request_credit();
-  return number;
+  if (!sender_.queue().push(block, notify)) return Reason::out_of_memory;
+  number = sender_.queue().next_number().minus(1);
+  request_credit();
+  return Reason::none;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -212,32 +226,32 @@ Expected<void> Flow<Memory, Policy>::close(Instant now, Instant deadline) noexce
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
-std::optional<FlowEvent> Flow<Memory, Policy>::poll_event() noexcept {
-  FlowEvent event;
-  if (std::exchange(established_pending_, false)) {
+bool Flow<Memory, Policy>::poll_event(FlowEvent& event) noexcept {
+  if (established_pending_) [[unlikely]] {
+    established_pending_ = false;
     event.kind = as_client_ ? FlowEventKind::connected : FlowEventKind::accepted;
-    return event;
+    return true;
   }
-  if (auto block = receiver_.reassembly().take(event.number)) {
+  if (receiver_.reassembly().take(event.number, event.message)) {
     event.kind = FlowEventKind::message;
-    event.message = *block;
     ++messages_received_;
-    return event;
+    return true;
   }
   if (sender_.queue().take_sent(event.number)) {
     event.kind = FlowEventKind::sent;
-    return event;
+    return true;
   }
   if (writable_now()) {
     refused_ = false;
     event.kind = FlowEventKind::writable;
-    return event;
+    return true;
   }
-  if (!std::exchange(closed_pending_, false)) return std::nullopt;
+  if (!closed_pending_) return false;
+  closed_pending_ = false;
   receiver_.clear(*memory_);
   event.kind = FlowEventKind::closed;
   event.reason = reason_;
-  return event;
+  return true;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>

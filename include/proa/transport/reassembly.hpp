@@ -53,15 +53,15 @@ class Reassembly {
   }
 
   /// The next message, if it is complete; its block is the caller's now.
-  [[nodiscard]] std::optional<MessageBlock> take(MessageNumber& number) noexcept {
-    if (!deliverable()) return std::nullopt;
-    const MessageBlock block = messages_.front().block;
+  [[nodiscard]] bool take(MessageNumber& number, MessageBlock& block) noexcept {
+    if (!deliverable()) return false;
+    block = messages_.front().block;
     messages_.pop_front();
     number = next_;
     next_ = next_.plus(1);
     ++delivered_;
     undelivered_bytes_ -= memory_cost(block.length);
-    return block;
+    return true;
   }
 
   void clear(Memory& memory) noexcept {
@@ -112,17 +112,20 @@ class Reassembly {
       const std::uint64_t unseen = i - messages_.size();
       if (unseen * slab_bytes_min + memory_cost(part.total) > credit.left())
         return Drop::credit_exceeded;
-      while (messages_.size() <= i)
-        if (!messages_.push_back({})) return Drop::no_memory;
+      while (messages_.size() <= i) {
+        InMessage* const message = messages_.append();
+        if (message == nullptr) return Drop::no_memory;
+        message->prefix = 0;
+        message->known = false;
+      }
     }
-    const auto block = credit.consume(memory, part.number, part.total);
-    if (!block) {
+    InMessage& message = messages_[i];
+    if (!credit.consume(memory, part.number, part.total, message.block)) {
       // Its credit is spent, so only the block is missing: wait for it in turn.
       (void)credit.want(part.number, part.total, true);
       return Drop::no_memory;
     }
-    messages_[i].block = *block;
-    messages_[i].known = true;
+    message.known = true;
     undelivered_bytes_ += memory_cost(part.total);
     return Drop::none;
   }

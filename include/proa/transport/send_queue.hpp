@@ -65,13 +65,18 @@ class SendQueue {
     return !messages_.full() && queued_bytes_ + length <= options.send_queue_bytes_max;
   }
 
-  [[nodiscard]] Expected<MessageNumber> push(const MessageBlock& block, bool notify) noexcept {
-    const std::uint64_t start = messages_.empty() ? end_ : messages_.back().end();
-    if (!messages_.push_back({block, start, notify})) return failed(Reason::out_of_memory);
-    end_ = messages_.back().end();
+  /// It gets the number before next_number(). False: no room to remember it.
+  [[nodiscard]] bool push(const MessageBlock& block, bool notify) noexcept {
+    OutMessage* const message = messages_.append();
+    if (message == nullptr) return false;
+    // end_ is where the newest message ends, acknowledged or not.
+    message->block.assign(block);
+    message->start = end_;
+    message->notify = notify;
+    end_ += std::uint64_t{block.length} + 1;
     queued_bytes_ += block.length;
     ++total_messages_;
-    return next_number().minus(1);
+    return true;
   }
 
   /// The next message to begin, if its credit is missing.

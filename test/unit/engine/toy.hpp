@@ -57,6 +57,17 @@ class ToyFlow {
     events_.pop_front();
     return event;
   }
+  Reason submit(Instant now, const MessageBlock& block, bool notify,
+                MessageNumber& number) noexcept {
+    const auto done = submit(now, block, notify);
+    if (done) number = *done;
+    return done ? Reason::none : done.error();
+  }
+  bool poll_event(FlowEvent& event) noexcept {
+    const auto next = poll_event();
+    if (next) event = *next;
+    return next.has_value();
+  }
   bool wants_memory() const noexcept { return wants_memory_ != 0; }
   bool take_memory(Instant, bool) noexcept {
     const auto block = memory_->reserve(wants_memory_);
