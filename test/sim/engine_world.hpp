@@ -294,6 +294,8 @@ class EngineWorld {
       case Fate::deliver:
       case Fate::early_close:
         if (c.plan->closer == 2 && why == Reason::closed_by_peer) return true;
+        // Two generals: every acknowledgement was lost until the peer had forgotten the flow.
+        if (closer && why == Reason::peer_restarted) return true;
         return why == (closer ? Reason::closed_by_application : Reason::closed_by_peer);
       case Fate::reset:
         return why ==

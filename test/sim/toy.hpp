@@ -48,6 +48,7 @@ enum class Bug : std::uint8_t {
   gives_up_probing,
   accepted_twice,
   silent_partition,
+  forgets_timer,
   count_
 };
 inline constexpr std::array<const char*, static_cast<std::size_t>(Bug::count_)> bug_symptoms{
@@ -83,6 +84,7 @@ inline constexpr std::array<const char*, static_cast<std::size_t>(Bug::count_)> 
     "no convergence after healing",
     "established twice",
     "has not told its application that it ended",
+    "a flow wants to transmit and set no timer for it",
 };
 
 /// Items go in order, each repeated until acknowledged: syn, parts, fin or reset.
@@ -162,7 +164,8 @@ class ToyFlow {
 
   bool wants_transmit(Instant now) const noexcept {
     if (bug_ == Bug::sends_unasked && ack_due_ && expected_ % 8 == 7) return false;
-    return ack_due_ || (!queue_.empty() && !in_flight_ && now >= Instant{});
+    if (bug_ == Bug::forgets_timer && in_flight_ && now >= resend_at_) return true;
+    return ack_due_ || (!queue_.empty() && !in_flight_);
   }
   std::size_t poll_transmit(Instant now, std::span<std::byte> out) noexcept {
     if (ack_due_) {
@@ -197,6 +200,7 @@ class ToyFlow {
     if (bug_ == Bug::timer_after_end && finished()) return never - 1s;
     if (finished()) return never;
     const Instant idle = end_ || bug_ == Bug::silent_partition ? never : heard_at_ + idle_limit;
+    if (bug_ == Bug::forgets_timer) return idle;
     return std::min(idle, in_flight_ ? resend_at_ : never);
   }
 

@@ -99,6 +99,7 @@ class World {
     typename Traits::Options options;
     Instant stalled_until{};
     Instant stalled_since{};
+    bool settled = false;  // it had nothing more to do when time passed last
     std::vector<std::uint32_t> waiting_for_memory;  // pairs, first come first served
   };
   struct Pair {
@@ -175,6 +176,7 @@ class World {
   bool run_until(Done done, Instant limit) {
     settle();
     while (!done()) {
+      if (std::exchange(asked_, false)) settle();
       const Instant at = next_time();
       if (at > limit) {
         if (limit != never) now_ = std::max(now_, limit);
@@ -191,6 +193,7 @@ class World {
     else
       same_instant_ = 0;
     now_ = std::max(now_, at);
+    demand_timers();
     maybe_stall();
     deliver();
     for (std::uint32_t host = 0; host < 2; ++host)
@@ -200,6 +203,7 @@ class World {
   /// Applications, memory, events and transmissions of both hosts until all are quiet.
   void settle() {
     for (std::uint32_t host = 0; host < 2; ++host) {
+      hosts_[host]->settled = !stalled(host);
       if (stalled(host)) continue;
       for (std::uint32_t pair = 0; pair < pairs_.size(); ++pair) drain_events(host, pair);
       offer_memory(host);
@@ -225,6 +229,17 @@ class World {
       at = std::min(at, own);
     }
     return at;
+  }
+
+  /// What was at rest may want to transmit because time passed only if a timer says so: else an
+  /// engine would not know when to ask.
+  void demand_timers() const {
+    for (const auto& pair : pairs_)
+      for (std::uint32_t host = 0; host < 2; ++host) {
+        const auto& flow = pair.flow[host];
+        if (flow && hosts_[host]->settled && flow->next_timeout() > now_)
+          demand(!flow->wants_transmit(now_), "a flow wants to transmit and set no timer for it");
+      }
   }
 
   // ---- what happens in a step
@@ -359,7 +374,7 @@ class World {
   void close(Pair& pair, std::uint32_t host) {
     const auto closed = pair.flow[host]->close(now_, now_ + silence_limit);
     demand(closed.has_value(), "close was refused");
-    pair.closed_by_us = true;
+    pair.closed_by_us = asked_ = true;
     pair.app[host]->stop();
     audit(*pair.flow[host]);
   }
@@ -514,6 +529,7 @@ class World {
   Wire wire_;
   std::vector<std::byte> packet_;
   Instant now_{};
+  bool asked_ = false;  // something was asked of a flow outside settle()
   std::uint32_t same_instant_ = 0;
   std::uint64_t calls_ = 0;
   std::array<std::unique_ptr<Host>, 2> hosts_;

@@ -286,6 +286,8 @@ void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
     reset_reason_ = told_peer;
     want_control(PacketContent::reset);
   }
+  // No acknowledgement timer runs from here on.
+  if (receiver_.ack_deadline() != never) receiver_.ack_at_once();
   start_lingering(now);
 }
 

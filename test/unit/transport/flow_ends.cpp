@@ -1,0 +1,54 @@
+// How flows end when packets are lost or never leave: what the simulator found.
+#include <catch2/catch.hpp>
+
+#include "flow_pair.hpp"
+
+using namespace proa;
+using proa::test::FlowPair;
+
+TEST_CASE("a connect whose SYN never left is told when its deadline passes") {
+  FlowPair<> pair;
+  pair.connect(pair.now + 5ms);
+  auto& flow = *pair.side[0].flow;
+  pair.now += 5ms;
+  flow.handle_timeout(pair.now);
+  const auto event = flow.poll_event();
+  REQUIRE(event);
+  CHECK(event->kind == FlowEventKind::closed);
+  CHECK(event->reason == Reason::handshake_timeout);
+  CHECK(flow.finished());
+}
+
+TEST_CASE("a reset flow acknowledges no message it will not deliver") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  REQUIRE(pair.send(0, "on its way", true));
+  pair.drain(0);
+  pair.side[1].flow->reset(pair.now, Reason::reset_by_application);
+  // The message arrives before the thread comes round to sending the RESET.
+  pair.now = pair.wire.front().at;
+  pair.deliver(pair.wire.front());
+  pair.wire.pop_front();
+  pair.run_for(50us);
+  CHECK(pair.count(0, FlowEventKind::sent) == 0);
+  CHECK(pair.count(0, FlowEventKind::closed) == 1);
+  CHECK(pair.side[1].messages.empty());
+}
+
+TEST_CASE("an ended flow answers as long as its peer repeats itself") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  REQUIRE(pair.send(0, "the last words"));
+  // Every answer is lost for a while: far longer than three probe intervals.
+  const Instant deaf_until = pair.now + 60ms;
+  pair.lose = [&](int from, const auto&) { return from == 1 && pair.now < deaf_until; };
+  REQUIRE(pair.side[0].flow->close(pair.now, never));
+  pair.run_for(500ms);
+  REQUIRE(pair.count(0, FlowEventKind::closed) == 1);
+  CHECK(pair.side[0].events.back().reason == Reason::closed_by_application);
+  CHECK(pair.side[1].messages == std::vector<std::string>{"the last words"});
+  CHECK(pair.side[0].flow->finished());
+  CHECK(pair.side[1].flow->finished());
+}
