@@ -64,24 +64,40 @@ class CreditGiver {
   }
 
   /// Remembers that the peer needs memory for a message. False: too many requests at once.
-  /// `charged`: its cost is already within the limit, only the block is missing.
-  [[nodiscard]] bool want(MessageNumber number, std::uint32_t length, bool charged) noexcept {
+  [[nodiscard]] bool want(MessageNumber number, std::uint32_t length) noexcept {
     if (find(number) != nullptr) return true;
-    Want* free_slot = nullptr;
-    for (Want& w : wants_)
-      if (w.state == Want::State::none) free_slot = &w;
-    if (free_slot == nullptr) return false;
-    *free_slot = {{}, number, length, Want::State::waiting, charged};
+    for (std::size_t i = 0; i < requests; ++i) {
+      if (wants_[i].state != Want::State::none) continue;
+      wants_[i] = {{}, number, length, Want::State::waiting, false};
+      ++wants_used_;
+      return true;
+    }
+    return false;
+  }
+  /// The message came, its cost is within the limit, only the block is missing. Of several such
+  /// messages the first one is remembered: until it is here the later ones only take its room.
+  template <MessageMemory Memory>
+  void want_block(Memory& memory, MessageNumber number, std::uint32_t length) noexcept {
+    if (find(number) != nullptr) return;
+    Want& slot = wants_[requests];
+    if (slot.state != Want::State::none) {
+      if (!number.before(slot.number)) return;
+      if (slot.state == Want::State::reserved) memory.release(slot.block);
+      --wants_used_;
+    }
+    slot = {{}, number, length, Want::State::waiting, true};
     ++wants_used_;
-    return true;
   }
   [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
 
-  /// Reserves for the oldest request; true if it is served (the limit rose).
+  /// Reserves for the oldest request; true if it is served (the limit rose). `last`: the block kept
+  /// back may be used, but only for a message not after `oldest`, the first one without a block:
+  /// a later one would keep it until that one is there.
   template <MessageMemory Memory>
-  [[nodiscard]] bool serve(Memory& memory, bool last) noexcept {
+  [[nodiscard]] bool serve(Memory& memory, bool last, MessageNumber oldest) noexcept {
     Want* want = const_cast<Want*>(first_waiting());
     if (want == nullptr) return false;
+    last = last && !want->number.after(oldest);
     const auto block = last ? memory.reserve_last(want->length) : memory.reserve(want->length);
     if (!block) return false;
     want->block = *block;
@@ -135,8 +151,9 @@ class CreditGiver {
     memory.retract(promised);
   }
 
-  std::array<Want, 2> wants_{};   // the message being sent and the one after it
-  std::uint32_t wants_used_ = 0;  // mostly none: then nobody looks
+  static constexpr std::size_t requests = 2;  // the message being sent and the one after it
+  std::array<Want, requests + 1> wants_{};    // the last one: of want_block()
+  std::uint32_t wants_used_ = 0;              // mostly none: then nobody looks
   CreditLimit limit_;
   CreditLimit consumed_;
   std::uint32_t promised_ = 0;  // of what is left: taken off the memory's ledger

@@ -256,7 +256,7 @@ bool Flow<Memory, Policy>::poll_event(FlowEvent& event) noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 bool Flow<Memory, Policy>::take_memory(Instant, bool last) noexcept {
-  if (!is_established(state_) || !receiver_.credit().serve(*memory_, last)) return false;
+  if (!is_established(state_) || !receiver_.serve_memory(*memory_, last)) return false;
   // RFC-less, ours: raising credit after exhaustion is ack-eliciting, so that our own probe
   // repairs its loss.
   want_control(PacketContent::ping);

@@ -266,7 +266,7 @@ template <MessageMemory Memory, TransportPolicy Policy>
 Drop Flow<Memory, Policy>::process_want(const Frame& frame) noexcept {
   if (frame.total > options_->message_bytes_max) return Drop::protocol_violation;
   if (receiver_.reassembly().knows(frame.number)) return Drop::none;
-  return receiver_.credit().want(frame.number, frame.total, false) ? Drop::none : Drop::no_memory;
+  return receiver_.credit().want(frame.number, frame.total) ? Drop::none : Drop::no_memory;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>

@@ -40,6 +40,13 @@ class Reassembly {
     return i < messages_.size() && messages_[i].known;
   }
 
+  /// The first message that has no block yet. O(messages under way): for when memory is short.
+  [[nodiscard]] MessageNumber first_without_block() const noexcept {
+    std::uint32_t i = 0;
+    while (i < messages_.size() && messages_[i].known) ++i;
+    return next_.plus(i);
+  }
+
   /// Places one part. Drop::none: it is in memory (or was already).
   [[nodiscard]] Drop place(const Frame& part, std::uint32_t message_bytes_max, CreditGiver& credit,
                            Memory& memory) noexcept {
@@ -122,7 +129,7 @@ class Reassembly {
     InMessage& message = messages_[i];
     if (!credit.consume(memory, part.number, part.total, message.block)) {
       // Its credit is spent, so only the block is missing: wait for it in turn.
-      (void)credit.want(part.number, part.total, true);
+      credit.want_block(memory, part.number, part.total);
       return Drop::no_memory;
     }
     message.known = true;

@@ -68,6 +68,9 @@ class Receiver {
   void raise_credit(Memory& memory) noexcept {
     credit_.raise(memory, reassembly_.undelivered_bytes());
   }
+  [[nodiscard]] bool serve_memory(Memory& memory, bool last) noexcept {
+    return credit_.serve(memory, last, reassembly_.first_without_block());
+  }
   void clear(Memory& memory) noexcept {
     reassembly_.clear(memory);
     credit_.end(memory);
