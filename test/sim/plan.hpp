@@ -191,7 +191,7 @@ inline Plan make_plan(std::uint64_t seed) {
   plan.packet_bytes = packet_sizes[prng.below(4)];
   if (prng.chance(1, 4)) {  // memory pressure
     plan.message_bytes_max = 256U << 10U;
-    plan.receive_bytes = std::uint64_t{1} << 20U;
+    plan.receive_bytes = prng.chance(1, 2) ? std::uint64_t{1} << 20U : std::uint64_t{640} << 10U;
   }
   plan.closer = static_cast<std::uint32_t>(prng.below(3));
   const bool both_send = plan.mode != Mode::early_close;
