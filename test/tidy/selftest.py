@@ -8,6 +8,9 @@ import shutil
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import count
 import headers
 import layering
 import purity
@@ -66,6 +69,17 @@ PLANTED = [
     ("purity", "probe.cpp", "#include <sys/socket.h>\nint f() { return socket(1, 2, 3); }\n", "socket"),
     ("purity", "probe.cpp", "template <class T> T f(T t) { return t; }\n", "instantiates nothing"),
 ]
+
+# result of a program, what it printed, (passed, failed) that test/count.py shall see
+COUNTED = [
+    ("OK", "All tests passed (1 assertion in 12 test cases)", (12, 0)),
+    ("FAIL", "test cases: 5 | 3 passed | 2 failed\nassertions: 9 | 7 passed | 2 failed", (3, 2)),
+    ("FAIL", "All tests passed (1 assertion in 1 test case)", (1, 1)),
+    ("TIMEOUT", "", (0, 1)),
+    ("OK", "No tests ran", (0, 1)),
+    ("OK", "7 passed, 0 failed", (7, 0)),
+    ("OK", "whatever", (1, 0)),
+]
 PURE = "#include <cstring>\nvoid f(char* a, const char* b, unsigned long n) { std::memcpy(a, b, n); }\n"
 
 
@@ -104,6 +118,11 @@ def main(root, compiler):
             passed, failed = passed + seen, failed + (not seen)
             if not seen:
                 print(f"{check}: {changes or 'a clean tree'}: expected {expected or 'nothing'}, found {found}")
+    for result, output, expected in COUNTED:
+        found = count.count({"result": result, "stdout": output})
+        passed, failed = passed + (found == expected), failed + (found != expected)
+        if found != expected:
+            print(f"count: {result} and {output!r}: expected {expected}, found {found}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
