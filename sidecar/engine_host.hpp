@@ -36,12 +36,12 @@ class EngineHost {
 /// What can be said about an interface without opening its NIC.
 [[nodiscard]] tl::expected<void, std::string> check_nic(const InterfaceConfig& interface);
 
-/// All engines of one interface over its DPDK port, threads not started. An error is a sentence.
+/// All engines of one interface over its NIC, threads not started. An error is a sentence.
 struct InterfaceHost {
   std::vector<std::unique_ptr<EngineHost>> engines;
   InterfaceOptions interface;  // as it is in the end: MAC address, MTU
 };
-[[nodiscard]] tl::expected<InterfaceHost, std::string> open_dpdk_interface(
+[[nodiscard]] tl::expected<InterfaceHost, std::string> open_interface(
     const Config& config, const InterfaceConfig& interface, std::uint32_t first_engine);
 
 }  // namespace proa::sidecar

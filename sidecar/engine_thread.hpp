@@ -54,8 +54,9 @@ class EngineThread final : public EngineHost {
 
   void run() noexcept {
     settle_on_core();
-    while (!stopped_) {
+    while (true) {
       take_commands();
+      if (stopped_) break;
       const TurnReport report = engine_.turn(clock_);
       tend_channels();
       if (!report.idle()) {
@@ -117,11 +118,20 @@ class EngineThread final : public EngineHost {
   void say_farewell() noexcept {
     reset_flows([](AppCookie) { return true; }, Reason::stack_shutdown);
     const Instant until = clock_() + farewell;
-    while (clock_() < until && (engine_.needs_turn() || engine_.flow_count() != 0)) {
+    while (clock_() < until && is_telling()) {
       engine_.turn(clock_);
       ::sched_yield();
     }
     stopped_ = true;
+  }
+
+  /// Some peer has not acknowledged its RESET, or something waits to be sent.
+  [[nodiscard]] bool is_telling() noexcept {
+    bool telling = engine_.needs_turn();
+    engine_.for_each_flow([&](FlowKey, AppCookie, const auto& flow) {
+      telling = telling || flow.state() == FlowState::resetting;
+    });
+    return telling;
   }
 
   /// Rare, so it may take memory: resetting changes the table that is walked.

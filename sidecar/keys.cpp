@@ -304,7 +304,7 @@ void add_interface(std::vector<Key>& out) {
       text_key({"interface", "nic", "nic",
                 "driver and its options: \"af_xdp,interface=eth1\", \"af_packet,interface=eth1\", "
                 "\"pci,address=0000:00:05.0\", \"memif,role=server,socket=/tmp/m\", "
-                "\"tap,interface=proa0\""},
+                "\"tap,interface=proa0\"; \"none\": applications of this machine only"},
                PROA_FIELD(interface.nic),
                "a driver and its options, as in \"af_packet,interface=eth1\"", false));
   out.push_back(list_key<IpPrefix>(

@@ -66,7 +66,7 @@ tl::expected<std::vector<NamedInterface>, std::string> open_interfaces(const Con
   std::vector<NamedInterface> out;
   std::uint32_t engines = 0;
   for (const InterfaceConfig& interface : config.interfaces) {
-    auto host = open_dpdk_interface(config, interface, engines);
+    auto host = open_interface(config, interface, engines);
     if (!host) return tl::unexpected{host.error()};
     engines += interface.engines;
     out.push_back({name_of(interface, out.size()), std::move(*host)});

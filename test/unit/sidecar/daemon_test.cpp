@@ -1,0 +1,245 @@
+// sidecar: the whole sidecar but for a NIC, in this process: control thread, engine, applications.
+#include <catch2/catch.hpp>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include <proa/base/prng.hpp>
+#include <proa/sidecar.hpp>
+
+#include "../../../sidecar/daemon.hpp"
+#include "../../../sidecar/interface_setup.hpp"
+
+using namespace proa;
+using namespace proa::sidecar;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Net = Stack<Sidecar>;
+
+/// proad without main(): one interface without a NIC.
+class Boat {
+ public:
+  explicit Boat(const std::string& more = "") {
+    static int boats = 0;
+    path_ = "/tmp/proa-daemon-test-" + std::to_string(::getpid()) + "-" + std::to_string(boats++);
+    const std::string toml = "log_level = 'error'\n[control]\nsocket = '" + path_ +
+                             "'\n[applications]\nsend_memory = '2 MiB'\nreceive_memory = '4 MiB'\n"
+                             "message_max = '1 MiB'\n" +
+                             more + "\n[[interface]]\nnic = 'none'\naddresses = '10.0.0.1/24'\n";
+    auto config = parse_config(toml, "test.toml");
+    if (!config) throw std::runtime_error{config.error()};
+    auto access = Access::make(*config, ::getuid());
+    auto host = open_lonely_interface(*config, config->interfaces.front(), 0);
+    if (!access || !host) throw std::runtime_error{"no boat"};
+    std::vector<NamedInterface> interfaces;
+    interfaces.push_back({"proa0", std::move(*host)});
+    daemon_ = std::make_unique<Daemon>(*config, std::move(*access), std::move(interfaces),
+                                       Log{config->log_level});
+    if (auto opened = daemon_->open(); !opened) throw std::runtime_error{opened.error()};
+    thread_ = std::thread{[this] { daemon_->run(stop_.get(), "me"); }};
+  }
+  Boat(const Boat&) = delete;
+  Boat& operator=(const Boat&) = delete;
+  ~Boat() { sink(); }
+
+  void sink() {
+    if (!thread_.joinable()) return;
+    const std::uint64_t one = 1;
+    REQUIRE(::write(stop_.get(), &one, sizeof one) == sizeof one);
+    thread_.join();
+    daemon_.reset();
+  }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] Net board(const std::string& name) const {
+    return Net{Sidecar::Options::parse("socket=" + path_ + ";name=" + name)};
+  }
+  [[nodiscard]] std::string status(const std::string& query) const {
+    auto control = ControlClient::connect(path_, 5s);
+    if (!control) return control.error();
+    auto text = control->status(query, 5s);
+    return text ? *text : text.error();
+  }
+
+ private:
+  std::string path_;
+  OwnedFd stop_{::eventfd(0, EFD_CLOEXEC)};
+  std::unique_ptr<Daemon> daemon_;
+  std::thread thread_;
+};
+
+Endpoint here(std::uint16_t port) { return {IpAddress::v4(10, 0, 0, 1), port}; }
+
+std::vector<std::byte> pattern(std::size_t size, std::uint64_t seed) {
+  Prng random{seed};
+  std::vector<std::byte> out(size);
+  for (std::byte& b : out) b = static_cast<std::byte>(random.next32());
+  return out;
+}
+
+std::optional<Net::Event> next(Net& net, EventKind kind) {
+  const Instant until = net.now() + 10s;
+  while (net.now() < until) {
+    while (auto event = net.poll())
+      if (event->kind == kind) return event;
+    static_cast<void>(net.wait(until));
+  }
+  return std::nullopt;
+}
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+struct Pair {
+  explicit Pair(const Boat& boat) : a(boat.board("anna")), b(boat.board("ben")) {
+    REQUIRE(b.listen({7000}));
+    const auto flow = a.connect(here(7000), 5s);
+    REQUIRE(flow);
+    at_a = *flow;
+    const auto accepted = next(b, EventKind::accepted);
+    REQUIRE(accepted);
+    at_b = accepted->flow;
+  }
+  Net a, b;
+  FlowHandle at_a, at_b;
+};
+
+}  // namespace
+
+TEST_CASE("two applications of one sidecar exchange messages of every size") {
+  const Boat boat;
+  Pair pair{boat};
+  for (const std::size_t size : {0U, 1U, 52U, 53U, 112U, 113U, 9000U, 65'536U, 1U << 20U}) {
+    CAPTURE(size);
+    const auto sent = pattern(size, size);
+    REQUIRE(pair.a.send(pair.at_a, sent));
+    auto there = next(pair.b, EventKind::message);
+    REQUIRE(there);
+    REQUIRE(std::ranges::equal(there->message.bytes(), sent));
+    REQUIRE(pair.b.send(pair.at_b, there->message.bytes()));
+    there->message = {};
+    const auto back = next(pair.a, EventKind::message);
+    REQUIRE(back);
+    REQUIRE(std::ranges::equal(back->message.bytes(), sent));
+  }
+  const auto closed = pair.a.close(pair.at_a);
+  REQUIRE(closed);
+  CHECK(next(pair.a, EventKind::closed)->reason == Reason::closed_by_application);
+  CHECK(next(pair.b, EventKind::closed)->reason == Reason::closed_by_peer);
+}
+
+TEST_CASE("an application that leaves frees its port, its channel and its quota, peers are told") {
+  const Boat boat{"[quotas]\nchannels_per_user = 2"};
+  for (int round = 0; round < 20; ++round) {
+    auto pair = std::make_unique<Pair>(boat);
+    REQUIRE(pair->a.send(pair->at_a, pattern(100'000, 1)));
+    pair->a.flush();
+    const auto third = Net::open(*Sidecar::Options::parse("socket=" + boat.path()));
+    REQUIRE_FALSE(third);
+    CHECK(contains(third.error(), "channels_per_user"));
+    { const Net gone = std::move(pair->a); }
+    const auto closed = next(pair->b, EventKind::closed);
+    REQUIRE(closed);
+    CHECK(closed->reason == Reason::application_gone);
+    pair.reset();
+    // Its seat is free when the engine holds nothing of it any more.
+    const auto until = monotonic_now() + 10s;
+    while (contains(boat.status("json"), "\"application\"") && monotonic_now() < until) {
+    }
+  }
+  CHECK(contains(boat.status("json"), "\"channels\":[]"));
+}
+
+TEST_CASE("a sidecar that stops tells its applications and removes its socket") {
+  Boat boat;
+  Pair pair{boat};
+  boat.sink();
+  CHECK(next(pair.a, EventKind::closed)->reason == Reason::stack_shutdown);
+  CHECK(next(pair.b, EventKind::closed)->reason == Reason::stack_shutdown);
+  CHECK_FALSE(std::filesystem::exists(boat.path()));
+  CHECK_FALSE(Net::open(*Sidecar::Options::parse("socket=" + boat.path())));
+}
+
+TEST_CASE("a listener's port belongs to one application") {
+  const Boat boat;
+  Net a = boat.board("a"), b = boat.board("b");
+  REQUIRE(a.listen({7000}));
+  const auto taken = b.listen({7000});
+  REQUIRE_FALSE(taken);
+  CHECK(taken.error().reason() == Reason::port_in_use);
+  CHECK_FALSE(b.unlisten({7000}));
+  CHECK(a.unlisten({7000}));
+  CHECK(b.listen({7000}));
+}
+
+TEST_CASE("a user's flows are limited at both ends") {
+  const Boat boat{"[quotas]\nflows_per_user = 2"};
+  Pair pair{boat};  // its two ends
+  const auto more = pair.a.connect(here(7000), 5s);
+  REQUIRE_FALSE(more);
+  CHECK(more.error().reason() == Reason::not_permitted);
+}
+
+TEST_CASE("status shows what there is, in both forms, and nothing a terminal would obey") {
+  const Boat boat;
+  Net net = boat.board("\x1b[31mred\"\\");
+  const std::string text = boat.status("");
+  CHECK(contains(text, "10.0.0.1/24"));
+  CHECK(contains(text, "?[31mred\"\\"));
+  CHECK_FALSE(contains(text, "\x1b"));
+  CHECK_FALSE(contains(text, "bad_checksum"));
+  CHECK(contains(boat.status("all"), "bad_checksum=0"));
+  const std::string json = boat.status("json");
+  CHECK(contains(json, R"("application":"\u001b[31mred\"\\")"));
+  CHECK(contains(json, "\"bad_checksum\":0"));
+}
+
+TEST_CASE("who is not allowed may not attach") {
+  auto config = parse_config("", "test.toml");
+  REQUIRE(config);
+  const auto admits = [&](std::uint32_t uid, std::uint32_t gid) {
+    auto access = Access::make(*config, 1000);
+    REQUIRE(access);
+    return access->admit({1, uid, gid}, 1 << 20U).has_value();
+  };
+  CHECK(admits(0, 0));
+  CHECK(admits(1000, 5));
+  CHECK_FALSE(admits(1001, 5));
+  config->control.allow_groups = {"5"};
+  CHECK(admits(1001, 5));
+  config->control.allow_users = {"1002"};
+  CHECK(admits(1002, 6));
+  CHECK_FALSE(admits(1003, 6));
+  config->control.allow_users = {"*"};
+  CHECK(admits(1003, 6));
+  config->control.allow_users = {"nobody-of-that-name"};
+  const auto unknown = Access::make(*config, 1000);
+  REQUIRE_FALSE(unknown);
+  CHECK(contains(unknown.error(), "there is no user nobody-of-that-name"));
+}
+
+TEST_CASE("a user's channels and memory are limited and come back") {
+  auto config = parse_config(
+      "[quotas]\nchannels_per_user = 2\nmemory_per_user = '10 MiB'\n[control]\nallow_users='*'",
+      "test.toml");
+  REQUIRE(config);
+  auto access = Access::make(*config, 0);
+  REQUIRE(access);
+  const ControlPeer peer{1, 1000, 1000}, other{2, 1001, 1001};
+  REQUIRE(access->admit(peer, 6 << 20U));
+  const auto memory = access->admit(peer, 6 << 20U);
+  REQUIRE_FALSE(memory);
+  CHECK(contains(memory.error().sentence, "memory_per_user"));
+  REQUIRE(access->admit(peer, 4 << 20U));
+  CHECK_FALSE(access->admit(peer, 0));
+  CHECK(access->admit(other, 6 << 20U));
+  access->give_back(1000, 6 << 20U);
+  CHECK(access->admit(peer, 6 << 20U));
+}
