@@ -51,6 +51,7 @@ struct SinkArchetype {
   }
   void close(std::uint32_t, Instant) noexcept {}
   void reset(std::uint32_t) noexcept {}
+  bool describe(std::uint32_t, FlowDetails&) noexcept { return false; }
 };
 struct ThrowingSubmit : SinkArchetype {
   Expected<MessageNumber> submit(std::uint32_t, const MessageBlock&, bool) {
