@@ -155,6 +155,7 @@ class Engine {
   using Slot = detail::FlowSlot<FlowT>;
   using Integrity = typename Policy::Integrity;
   static constexpr std::size_t rx_burst_packets = 32;
+  static constexpr Duration neighbour_recheck = std::chrono::milliseconds{1};
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
   static constexpr Duration cannot_send_patience = std::chrono::milliseconds{10};
@@ -237,7 +238,11 @@ class Engine {
       activate(slot);
     if (host.flow.wants_memory()) [[unlikely]]
       want_memory(slot);
-    wheel_.arm_no_later_than(slot, host.flow.next_timeout());
+    Instant due = host.flow.next_timeout();
+    // What it would send is overdue until the neighbour answers: asking it every turn helps nobody.
+    if (host.send_list == detail::SendList::waiting_for_neighbour) [[unlikely]]
+      due = std::max(due, later(now_, neighbour_recheck));
+    wheel_.arm_no_later_than(slot, due);
   }
   void activate(std::uint32_t slot) noexcept {
     flows_[slot].send_list = detail::SendList::active;

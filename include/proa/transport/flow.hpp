@@ -193,7 +193,7 @@ class Flow {
 };
 
 template <MessageMemory Memory, TransportPolicy Policy>
-Reason Flow<Memory, Policy>::submit(Instant, const MessageBlock& block, bool notify,
+Reason Flow<Memory, Policy>::submit(Instant now, const MessageBlock& block, bool notify,
                                     MessageNumber& number) noexcept {
   if (state_ == FlowState::closing) return Reason::flow_closing;
   if (!is_alive(state_)) return Reason::no_such_flow;
@@ -206,6 +206,8 @@ Reason Flow<Memory, Policy>::submit(Instant, const MessageBlock& block, bool not
   if (!sender_.queue().push(block, notify)) return Reason::out_of_memory;
   number = sender_.queue().next_number().minus(1);
   request_credit();
+  // Only pacing may hold it back now: then nothing but this timer would send it.
+  if (is_established(state_)) timers_.arm(FlowTimer::pace, sender_.paced_until(now));
   return Reason::none;
 }
 
@@ -339,7 +341,8 @@ void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
   if (timers_.take_expired(FlowTimer::loss, now)) on_resolved(now, sender_.on_loss_timer(now));
   if (timers_.take_expired(FlowTimer::probe, now)) sender_.on_probe_timer(now);
   if (timers_.take_expired(FlowTimer::ack, now)) receiver_.ack_at_once();
-  (void)timers_.take_expired(FlowTimer::pace, now);
+  // Expired or new: what a timer declared lost may have to wait for its pace.
+  if (is_established(state_)) timers_.arm(FlowTimer::pace, sender_.paced_until(now));
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
