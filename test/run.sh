@@ -21,7 +21,8 @@ test_programs() {
 import json, os, sys
 for target in json.load(sys.stdin):
     folder = os.path.relpath(os.path.dirname(target["defined_in"]))
-    if target["type"] == "executable" and folder.split("/")[0] in ("test", "sidecar") and target["build_by_default"]:
+    ours = folder.split("/")[0] in ("test", "sidecar") or target["name"] == "echo-sidecar"
+    if target["type"] == "executable" and ours and target["build_by_default"]:
         print(os.path.relpath(target["filename"][0], sys.argv[1]))' "$1"
 }
 
