@@ -134,7 +134,7 @@ core_of() { # client, server, and their sidecars beside them or on cores of thei
   esac
 }
 
-measure=(--seconds "$seconds" --repeats 1 --attempts 2 --size 64 --window "1,64")
+measure=(--seconds "$seconds" --repeats 1 --attempts 5 --size 64 --window "1,64")
 
 measure_kernel() {
   local on_wire=veth
