@@ -161,9 +161,13 @@ TEST_CASE("ports open and close one after the other and leave nothing but what m
             *port = Port<DpdkNic>{std::move(*port)};
             // librte_net_memif 22.11 never closes a server's listening socket: one per port.
             if (round == 1) before = open_descriptors();
-            if (round > 1 && open_descriptors() > before + static_cast<std::size_t>(round) - 1)
-              return std::to_string(open_descriptors()) + " descriptors after " +
-                     std::to_string(before);
+            // DPDK's interrupt thread closes some a moment later; a lost one stays.
+            const std::size_t allowed = before + static_cast<std::size_t>(round) - 1;
+            const auto deadline = steady_clock::now() + patience();
+            while (round > 1 && open_descriptors() > allowed)
+              if (steady_clock::now() > deadline)
+                return std::to_string(open_descriptors()) + " descriptors after " +
+                       std::to_string(before);
           }
           struct stat info {};
           return ::stat(socket.c_str(), &info) == 0 ? "the socket file is still there" : "";
