@@ -37,7 +37,7 @@ class ChannelAppSide {
       }
       Sink<EngineT> sink{*this, engine, now, app};
       const std::uint32_t n = seat.channel->pull(sink, requests_per_turn);
-      seat.stuck = n == 0;
+      seat.stuck = n == 0 && seat.channel->request_waits();
       served += n;
     }
     return served;

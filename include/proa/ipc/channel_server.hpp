@@ -172,6 +172,8 @@ class ChannelServer {
   [[nodiscard]] bool has_requests() const noexcept {
     return serving_ && (requests_.ready() || returns_.ready());
   }
+  /// A request, not just a returned lease.
+  [[nodiscard]] bool request_waits() const noexcept { return serving_ && requests_.ready(); }
 
   // --- the end ---
 
@@ -319,7 +321,8 @@ class ChannelServer {
 
   void take_returns() noexcept {
     SlotBody body;
-    while (serving_ && returns_.peek(body)) {
+    // One lap at most: who fills the ring as fast as it is emptied does not hold the engine.
+    for (std::uint32_t n = geometry_.return_slots; n > 0 && serving_ && returns_.peek(body); --n) {
       const SlotHead head = head_of(body);
       if (head.length > leases_per_slot) return fail(ChannelFault::bad_length);
       const auto names = content_of<std::array<LeaseName, leases_per_slot>>(body);
