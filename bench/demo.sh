@@ -155,6 +155,7 @@ measure_raw() {
     if "$build/bench/bench_l2" "${measure[@]}" --wire "$on_wire" --kind echo --json "$work/raw.json" \
       >"$work/bench_l2.log" 2>&1; then
       proa_say "DPDK driver: net_$driver${why:+, because net_af_xdp does not work here: $why}"
+      [[ $driver != af_xdp ]] || proa_say "net_af_xdp is the first choice and works here"
       return
     fi
     why=$(tail -n 1 "$work/bench_l2.log")
@@ -211,5 +212,6 @@ start_sidecar b # memif's server before its client
 start_sidecar a
 echo_run sidecar "socket=$work/a.sock" "socket=$work/b.sock"
 
-python3 bench/demo_table.py "$json" "$work"/*.json
+python3 bench/demo_table.py "$json" "$work"/*.json ||
+  proa_fail "demo.sh: the figures could not be put together; see above."
 printf '\nEvery reply was compared byte for byte. Wire: %s.\n' "$wire_name"

@@ -91,7 +91,9 @@ class Flow {
 
   /// Large messages wait for memory in turn: the engine calls take_memory() for the flows that
   /// want it, first come first served; `last` allows the block kept back. True: served.
-  [[nodiscard]] bool wants_memory() const noexcept { return receiver_.credit().wants_memory(); }
+  [[nodiscard]] bool wants_memory() const noexcept {
+    return is_established(state_) && receiver_.credit().wants_memory();
+  }
   [[nodiscard]] bool take_memory(Instant now, bool last) noexcept;
 
   // ---- the network's side

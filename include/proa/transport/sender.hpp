@@ -99,7 +99,11 @@ class Sender {
   void on_sent(const SentPacket& record) noexcept {
     packets_.push(record);
     ++sent_count_;
-    if (record.state != PacketState::in_flight) return;
+    if (record.state != PacketState::in_flight) {
+      // Who only receives gets no acknowledgement that would clear his records away.
+      packets_.forget(record.sent_at - 2 * probe_interval_);
+      return;
+    }
     last_eliciting_at_ = record.sent_at;
     const Duration gap = congestion_.pacing_interval(record.bytes);
     pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());

@@ -185,3 +185,21 @@ TEST_CASE("a client asked to prove its address sends its SYN again with the cook
   CHECK(pair.side[0].flow->handle_datagram({pair.now, {}, false}, retry(syn.number)) ==
         Drop::duplicate_packet);
 }
+
+TEST_CASE("a flow that only receives after a repaired loss never runs out of records") {
+  FlowPair<> pair;
+  pair.options.packets_in_flight_max = 64;
+  pair.connect();
+  pair.run_for(1ms);
+  int seen = 0;
+  pair.lose = [&](int from, const auto&) { return from == 0 && seen++ == 0; };
+  for (unsigned i = 0; i < 6; ++i) REQUIRE(pair.send(0, pattern(1400, i)));
+  pair.run_for(150us);  // the first is lost and repaired at once
+  REQUIRE(pair.side[1].messages.size() == 6);
+  for (unsigned i = 0; i < 2000; ++i) {
+    REQUIRE(pair.send(1, pattern(10, i)));
+    pair.run_for(60us);
+    REQUIRE(pair.side[0].messages.size() == i + 1);
+  }
+  CHECK(pair.side[1].flow->info().queued_messages <= 1);
+}
