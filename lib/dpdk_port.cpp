@@ -1,14 +1,10 @@
 // lib: a DPDK port from its options to started queues, and back.
-#include <linux/if_xdp.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
-#include <rte_malloc.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <stdexcept>
 #include <thread>
 
@@ -25,36 +21,6 @@ std::string with_complaint(std::string sentence) {
   if (!complaint.empty()) sentence += " (DPDK: " + complaint + ")";
   return sentence + ".";
 }
-
-/// Every driver Proa means to run on. Those marked unproven were configured by their
-/// documentation and never seen running.
-constexpr DriverQuirks quirk_table[] = {
-    // Refuses any MTU in the configuration but carries frames up to its buffer size.
-    {.name = "net_memif",
-     .mtu_unset = true,
-     .remark = "memif trusts its peer process; a closed server leaves one descriptor open"},
-    // The interface's own MTU counts and was checked; the driver states 1514 whatever it is.
-    {.name = "net_af_packet", .mtu_unset = true},
-    {.name = "net_af_xdp", .mtu_unset = true},
-    // Its checksum "offload" is a second pass over the packet in software; Proa's is cheaper.
-    {.name = "net_tap", .mtu_unset = true, .tx_checksum = false},
-    // ENA: power-of-two rings of at least 128; frames below 60 bytes are padded by the device.
-    {.name = "net_ena", .descriptors_min = 128, .remark = "unproven: no such NIC here"},
-    // gVNIC: the device dictates the ring sizes, DPDK's limits state them; no RSS key, no RETA.
-    {.name = "net_gve", .remark = "unproven: no such NIC here"},
-    // Azure's synthetic path below a VF that comes and goes; it does not pad short frames.
-    {.name = "net_netvsc", .pads_runts = false, .remark = "unproven: no such NIC here"},
-    // Shares the interface with the kernel; inlines small packets, vectorised with 64+ descriptors.
-    {.name = "mlx5_pci", .descriptors_min = 64, .remark = "unproven: no such NIC here"},
-    {.name = "net_mlx5", .descriptors_min = 64, .remark = "unproven: no such NIC here"},
-    // The device dictates ring sizes. With receive checksum negotiated, the host may send packets
-    // whose checksum was never computed; without it every checksum is real.
-    {.name = "net_virtio",
-     .pads_runts = false,
-     .rx_checksum = false,
-     .remark = "unproven: no such NIC here"},
-};
-constexpr DriverQuirks no_quirks{.name = ""};
 
 std::string device_name(const DpdkOptions& o) {
   static std::atomic<unsigned> serial{0};
@@ -149,51 +115,7 @@ std::string queue_remedy(const DpdkOptions& o) {
   return "ask for fewer queues or other descriptors";
 }
 
-/// Whether the kernel agreed to let the driver and the NIC share buffers.
-bool xdp_zero_copy(int socket) {
-  xdp_options options{};
-  socklen_t size = sizeof options;
-  return ::getsockopt(socket, SOL_XDP, XDP_OPTIONS, &options, &size) == 0 &&
-         (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
-}
-
-std::vector<std::string> offload_names(std::uint64_t rx, std::uint64_t tx) {
-  std::vector<std::string> names;
-  for (unsigned bit = 0; bit < 64; ++bit) {
-    const auto flag = std::uint64_t{1} << bit;
-    if ((rx & flag) != 0) names.push_back(std::string{"rx "} + rte_eth_dev_rx_offload_name(flag));
-    if ((tx & flag) != 0) names.push_back(std::string{"tx "} + rte_eth_dev_tx_offload_name(flag));
-  }
-  return names;
-}
-
-std::string mode_of(const DpdkOptions& o) {
-  switch (o.driver) {
-    case DpdkDriver::memif:
-      return std::string{o.memif.role == MemifRole::server ? "server" : "client"} + " of " +
-             o.memif.socket + (o.memif.zero_copy ? ", zero-copy" : ", one copy each way") + ", " +
-             std::to_string(memif_buffer_bytes(o)) + "-byte buffers";
-    case DpdkDriver::af_packet:
-      return "kernel packet socket on " + o.interface;
-    case DpdkDriver::af_xdp:
-      return "kernel XDP socket on " + o.interface;
-    case DpdkDriver::tap:
-      return "kernel tap device " + o.interface;
-    case DpdkDriver::pci:
-      return "PCI " + o.pci;
-    case DpdkDriver::vdev:
-      break;
-  }
-  return o.vdev;
-}
-
 }  // namespace
-
-const DriverQuirks& quirks_of(std::string_view driver_name) noexcept {
-  for (const auto& quirks : quirk_table)
-    if (driver_name.starts_with(quirks.name)) return quirks;
-  return no_quirks;
-}
 
 tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::open(const DpdkOptions& options) {
   if (auto ok = check_options(options); !ok) return Failure{ok.error()};
@@ -439,30 +361,6 @@ bool DpdkPort::link_up() const noexcept {
   return rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-DpdkDescription DpdkPort::describe() const {
-  DpdkDescription d;
-  rte_eth_dev_info info{};
-  if (rte_eth_dev_info_get(id, &info) == 0) d.driver = info.driver_name;
-  d.device = device;
-  d.mode = mode_of(options);
-  if (options.driver == DpdkDriver::af_xdp && !wait_fds.empty())
-    d.mode += xdp_zero_copy(wait_fds[0]) ? ", zero-copy" : ", one copy each way";
-  d.queue_pairs = queue_pairs;
-  d.rx_descriptors = rx_descriptors;
-  d.tx_descriptors = tx_descriptors;
-  d.mtu = options.mtu;
-  d.mac = capabilities.mac;
-  rte_eth_link link{};
-  if (rte_eth_link_get_nowait(id, &link) == 0) {
-    d.link_up = link.link_status == RTE_ETH_LINK_UP;
-    d.link_mbit = link.link_speed;
-  }
-  d.offloads = offload_names(rx_offloads, tx_offloads);
-  if (const auto remark = quirks_of(d.driver).remark; !remark.empty())
-    d.remarks.emplace_back(remark);
-  return d;
-}
-
 std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port, std::uint16_t queue,
                                       rte_mempool* pool) {
   auto made = std::make_unique<DpdkQueue>();
@@ -479,18 +377,6 @@ std::unique_ptr<DpdkQueue> make_queue(const std::shared_ptr<DpdkPort>& port, std
 }
 
 }  // namespace detail
-
-std::string DpdkDescription::text() const {
-  std::string line = device + " (" + driver + "), " + mode + ", " + std::to_string(queue_pairs) +
-                     " queue pairs of " + std::to_string(rx_descriptors) + "/" +
-                     std::to_string(tx_descriptors) + " descriptors, mtu " + std::to_string(mtu) +
-                     ", mac " + detail::text_of(mac) + ", link " + (link_up ? "up" : "down") +
-                     ", offloads: ";
-  if (offloads.empty()) line += "none";
-  for (std::size_t i = 0; i < offloads.size(); ++i) line += (i == 0 ? "" : ", ") + offloads[i];
-  for (const auto& remark : remarks) line += "; " + remark;
-  return line;
-}
 
 Port<DpdkNic>::Port(std::shared_ptr<detail::DpdkPort> port) noexcept : port_(std::move(port)) {}
 Port<DpdkNic>::Port(Port&&) noexcept = default;
