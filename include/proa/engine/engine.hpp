@@ -313,6 +313,7 @@ class Engine {
   EngineOptions options_;
   Interface interface_;
   ScratchPool scratch_;
+  PathSizes path_sizes_;
   TxQueue<NicT> tx_;
   FlowTable<Slot> flows_;
   TimingWheel wheel_;

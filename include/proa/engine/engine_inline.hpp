@@ -35,6 +35,7 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
       nic_offers.frame_bytes_max - static_cast<std::uint32_t>(frame_header_bytes);
   options_.flow.packet_bytes_max =
       std::min({options_.flow.packet_bytes_max, payload_max, interface_.payload_bytes_max()});
+  options_.flow.path_sizes = &path_sizes_;
   if (nic_offers.tx_udp_checksum)
     udp_checksum_ = UdpChecksumBy::offload;
   else if (Integrity::needs_udp_checksum)

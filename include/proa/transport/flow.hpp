@@ -9,6 +9,8 @@
 
 #include <proa/transport/handshake.hpp>
 #include <proa/transport/identity.hpp>
+#include <proa/transport/path_mtu.hpp>
+#include <proa/transport/path_sizes.hpp>
 #include <proa/transport/policy.hpp>
 #include <proa/transport/receiver.hpp>
 #include <proa/transport/sender.hpp>
@@ -40,6 +42,7 @@ class Flow {
         as_client_(role == Role::client),
         message_bytes_max_(options.message_bytes_max),
         idle_limit_(options.idle_limit),
+        mtu_(remembered_bytes(identity, options, now), options.packet_bytes_max),
         sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, congestion),
         receiver_(pool, options) {
     timers_.arm(FlowTimer::handshake, now);
@@ -48,7 +51,7 @@ class Flow {
                 role == Role::client ? deadline : later(now, options.accept_limit));
     if constexpr (requires { sender_.congestion().choose(options.congestion); })
       sender_.congestion().choose(options.congestion);
-    sender_.congestion().on_packet_size(options.packet_bytes_max);
+    sender_.congestion().on_packet_size(mtu_.packet_bytes());
   }
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
@@ -106,6 +109,12 @@ class Flow {
   [[nodiscard]] std::size_t poll_transmit(Instant now, MutableBytes out) noexcept;
   /// Cheap: whether poll_transmit would write something.
   [[nodiscard]] bool wants_transmit(Instant now) const noexcept;
+  /// The network says that our packets are too big. Never believed (anybody can send that): a small
+  /// packet follows, and if it arrives where larger ones did not, those are smaller from then on.
+  void on_packet_too_big() noexcept {
+    if (is_established(state_) && mtu_.packet_bytes() > mtu_.base())
+      want_control(PacketContent::ping);
+  }
   void handle_timeout(Instant now) noexcept;
   [[nodiscard]] Instant next_timeout() const noexcept { return timers_.next(); }
 
@@ -136,11 +145,15 @@ class Flow {
   void check_peer_fin(Instant now) noexcept;
   void establish(Instant now, bool as_client) noexcept;
   void on_resolved(Instant now, const Resolved&) noexcept;
+  void on_path_resolved(Instant now, const Resolved&) noexcept;
   void heard_from_peer(Instant now) noexcept;
 
   // flow_transmit.hpp
   [[nodiscard]] std::size_t transmit_handshake(Instant now, MutableBytes out) noexcept;
   [[nodiscard]] std::size_t transmit_data(Instant now, MutableBytes out) noexcept;
+  [[nodiscard]] std::size_t transmit_size_probe(Instant now, MutableBytes out) noexcept;
+  std::size_t finish_packet(Instant now, MutableBytes out, const FrameWriter&,
+                            SentPacket&) noexcept;
   void compose(Instant now, FrameWriter&, SentPacket&) noexcept;
   void write_control(FrameWriter&, SentPacket&) noexcept;
   void write_header(Instant now, MutableBytes packet) noexcept;
@@ -154,6 +167,11 @@ class Flow {
   void arm_timers(Instant now) noexcept;
   void start_lingering(Instant now) noexcept;
   void check_flushed(Instant now) noexcept;
+  [[nodiscard]] static std::uint32_t remembered_bytes(const FlowIdentity& identity,
+                                                      const FlowOptions& options,
+                                                      Instant now) noexcept {
+    return options.path_sizes ? options.path_sizes->find(identity.peer.address, now) : 0;
+  }
   void maybe_fin() noexcept;
   [[nodiscard]] bool writable_now() const noexcept {
     return refused_ && is_alive(state_) && sender_.queue().fits(refused_bytes_, *options_);
@@ -188,6 +206,7 @@ class Flow {
   std::uint32_t message_bytes_max_;  // the smaller of both ends' limits
   Duration idle_limit_;              // the smaller of both ends' limits
   FlowTimers timers_;
+  PathMtu mtu_;
   Sender<Memory, Congestion> sender_;
   Receiver<Memory> receiver_;
   std::uint64_t packets_received_ = 0;
@@ -370,6 +389,7 @@ FlowInfo Flow<Memory, Policy>::info() const noexcept {
   out.spurious_losses = sender_.spurious_losses();
   out.probes = sender_.probes();
   out.resent_bytes = sender_.resent_bytes();
+  out.packet_bytes = mtu_.packet_bytes();
   return out;
 }
 

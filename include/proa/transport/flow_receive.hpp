@@ -211,8 +211,23 @@ void Flow<Memory, Policy>::on_resolved(Instant now, const Resolved& resolved) no
     want_outstanding_ = false;
     request_credit();
   }
+  if (resolved.size_probe_acked != 0 || resolved.size_probe_lost != 0 || resolved.large_lost != 0)
+    on_path_resolved(now, resolved);
   if (resolved.out_of_memory) out_of_scratch_ = true;
   if (holds(acked, PacketContent::reset)) end(now, FlowInput::reset_acked, reason_, Reason::none);
+}
+
+/// A size probe has an answer, or packets of the present size vanish while small ones arrive.
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::on_path_resolved(Instant now, const Resolved& resolved) noexcept {
+  bool changed = false;
+  if (resolved.size_probe_lost != 0) mtu_.on_probe_lost(resolved.size_probe_lost, now);
+  if (resolved.size_probe_acked != 0) changed = mtu_.on_probe_acked(resolved.size_probe_acked, now);
+  if (resolved.large_lost >= black_hole_losses) changed = mtu_.on_black_hole(now) || changed;
+  if (!changed) return;
+  sender_.congestion().on_packet_size(mtu_.packet_bytes());
+  if (options_->path_sizes != nullptr)
+    options_->path_sizes->note(identity_.peer.address, mtu_.packet_bytes(), now);
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>

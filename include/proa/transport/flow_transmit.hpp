@@ -26,7 +26,13 @@ bool Flow<Memory, Policy>::wants_transmit(Instant now) const noexcept {
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) noexcept {
   if (!wants_transmit(now) || !sender_.packets().can_send()) return 0;
-  out = out.first(std::min<std::size_t>(out.size(), options_->packet_bytes_max));
+  if (holds(control_, PacketContent::size_probe) && !sender_.may_send_data(now)) [[unlikely]]
+    if (const std::size_t size = transmit_size_probe(now, out); size != 0) return size;
+  std::size_t bytes_max = mtu_.packet_bytes();
+  // The first probe timeout may be for a lost packet; from the second on the path is in doubt.
+  if (sender_.probe_due() && sender_.probes_in_a_row() > 1) [[unlikely]]
+    bytes_max = mtu_.base();
+  out = out.first(std::min(out.size(), bytes_max));
   const bool half_open = state_ == FlowState::syn_sent || state_ == FlowState::syn_received;
   return half_open ? transmit_handshake(now, out) : transmit_data(now, out);
 }
@@ -76,15 +82,47 @@ std::size_t Flow<Memory, Policy>::transmit_data(Instant now, MutableBytes out) n
   const bool eliciting = record.units != 0 || record.content != 0;
   if (!eliciting && !ack_due) return 0;
 
+  record.state = eliciting ? PacketState::in_flight : PacketState::untracked;
+  const std::size_t size = finish_packet(now, out, frames, record);
+  if (mtu_.was_too_small(size) && sender_.queue().has_new() && mtu_.wants_probe(now))
+    want_control(PacketContent::size_probe);
+  maybe_fin();
+  request_credit();
+  arm_timers(now);
+  return size;
+}
+
+/// Header, trailer and the books of a packet whose frames are written.
+template <MessageMemory Memory, TransportPolicy Policy>
+std::size_t Flow<Memory, Policy>::finish_packet(Instant now, MutableBytes out,
+                                                const FrameWriter& frames,
+                                                SentPacket& record) noexcept {
   const std::size_t size = PacketHeader::size + frames.size() + Integrity::trailer_bytes;
   make_header(now).write(out.first<PacketHeader::size>());
   Integrity::seal(out.first(size));
   record.bytes = static_cast<std::uint16_t>(size);
-  record.state = eliciting ? PacketState::in_flight : PacketState::untracked;
   sender_.on_sent(record);
   receiver_.on_acknowledged();
-  maybe_fin();
-  request_credit();
+  return size;
+}
+
+/// RFC 8899 3 (probe packets without application data). It goes when no data may: nothing that
+/// somebody waits for stands behind its padding.
+template <MessageMemory Memory, TransportPolicy Policy>
+std::size_t Flow<Memory, Policy>::transmit_size_probe(Instant now, MutableBytes out) noexcept {
+  control_ = without(control_, PacketContent::size_probe);
+  const std::uint32_t bytes = mtu_.begin_probe(out.size());
+  if (bytes == 0) return 0;
+  const std::size_t overhead = PacketHeader::size + Integrity::trailer_bytes;
+  FrameWriter frames{out.subspan(PacketHeader::size, bytes - overhead)};
+  receiver_.write_ack_frame(frames);
+  frames.ping();
+  frames.pad_to(bytes - overhead);
+  SentPacket record;
+  record.sent_at = now;
+  record.state = PacketState::in_flight;
+  record.content = with(0, PacketContent::size_probe);
+  const std::size_t size = finish_packet(now, out.first(bytes), frames, record);
   arm_timers(now);
   return size;
 }
@@ -98,7 +136,8 @@ void Flow<Memory, Policy>::compose(Instant now, FrameWriter& frames, SentPacket&
     if (holds(repeat, PacketContent::want)) want_control(PacketContent::want);
     if (holds(repeat, PacketContent::fin) && !fin_acked_) want_control(PacketContent::fin);
     if (holds(repeat, PacketContent::reset)) want_control(PacketContent::reset);
-    if (record.units == 0 && control_ == 0) want_control(PacketContent::ping);
+    if (record.units == 0 && without(control_, PacketContent::size_probe) == 0)
+      want_control(PacketContent::ping);
   }
   write_control(frames, record);
   const bool may = is_established(state_) && record.units == 0;
@@ -116,8 +155,9 @@ void Flow<Memory, Policy>::write_control(FrameWriter& frames, SentPacket& record
   }
   if (holds(control_, PacketContent::reset)) frames.reset(reset_reason_);
   if (holds(control_, PacketContent::ping)) frames.ping();
-  record.content = static_cast<std::uint8_t>(record.content | control_);
-  control_ = 0;
+  const std::uint8_t written = without(control_, PacketContent::size_probe);
+  record.content = static_cast<std::uint8_t>(record.content | written);
+  control_ = static_cast<std::uint8_t>(control_ ^ written);
 }
 
 /// Asks for receive memory when the next message cannot begin: large ones at once, so that the

@@ -41,6 +41,7 @@ struct FlowInfo {
   std::uint64_t spurious_losses = 0;
   std::uint64_t probes = 0;
   std::uint64_t resent_bytes = 0;
+  std::uint32_t packet_bytes = 0;  // how large Proa packets may be on this path
 };
 
 [[nodiscard]] constexpr std::uint32_t to_ms(Duration d) noexcept {

@@ -9,9 +9,12 @@ namespace proa {
 
 using namespace std::chrono_literals;
 
+class PathSizes;
+
 struct FlowOptions {
   std::uint32_t message_bytes_max = 8U << 20U;        // configurable up to 64 MiB
   std::uint32_t packet_bytes_max = 1472;              // Proa packet: IP MTU 1500 - 20 - 8
+  PathSizes* path_sizes = nullptr;                    // the engine's; null: nothing is remembered
   std::uint32_t send_queue_bytes_max = 32U << 20U;    // four of the largest messages
   std::uint32_t send_queue_messages_max = 16384;      // 16384 x 40 B of scratch per busy flow
   std::uint32_t packets_in_flight_max = 16384;        // 16 MiB BDP at 1280 B (TEST-MATRIX A15)

@@ -8,6 +8,7 @@
 #include <proa/transport/events.hpp>
 #include <proa/transport/loss.hpp>
 #include <proa/transport/pacing.hpp>
+#include <proa/transport/path_mtu.hpp>
 #include <proa/transport/probe.hpp>
 #include <proa/transport/send_queue.hpp>
 #include <proa/transport/sent_packets.hpp>
@@ -28,6 +29,9 @@ struct Resolved {
   bool progress = false;           // something was newly acknowledged
   std::uint8_t content_acked = 0;  // PacketContent bits
   std::uint8_t content_lost = 0;
+  std::uint16_t size_probe_acked = 0;  // its bytes
+  std::uint16_t size_probe_lost = 0;
+  std::uint32_t large_lost = 0;  // packets above path_bytes_base, none of them or later arrived
 };
 
 template <MessageMemory Memory, CongestionController Congestion>
@@ -62,6 +66,7 @@ class Sender {
     return packets_.in_flight_bytes() < congestion_.window_bytes() && pacer_.may_send(now);
   }
   [[nodiscard]] bool probe_due() const noexcept { return probe_due_; }
+  [[nodiscard]] std::uint32_t probes_in_a_row() const noexcept { return probes_in_a_row_; }
   /// When data that only pacing holds back may go; never if that is not what holds it.
   [[nodiscard]] Instant paced_until(Instant now) const noexcept {
     if (pacer_.may_send(now) || !has_data()) return never;
@@ -87,6 +92,7 @@ class Sender {
     for (std::uint32_t i = 0; i < packets_.count(); ++i) {
       const SentPacket& oldest = packets_.at(i);
       if (oldest.state != PacketState::in_flight) continue;
+      if (holds(oldest.content, PacketContent::size_probe)) continue;  // it carries nothing
       set_range(record, queue_.write_again(out, memory, oldest.range()));
       resent_bytes_ += record.units;
       return oldest.content;
@@ -211,6 +217,7 @@ class Sender {
       ++acked.packets;
       acked.bytes += packet.bytes;
       out.content_acked |= packet.content;
+      if (holds(packet.content, PacketContent::size_probe)) out.size_probe_acked = packet.bytes;
       if (packet.state == PacketState::lost) acked.spurious = true;
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
@@ -269,6 +276,7 @@ class Sender {
       }
       ++later_tracked;
     }
+    if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_in_a_row();
     if (loss.lost_bytes == 0) return;
     rule_.on_real_loss();
     loss.now = now;
@@ -281,12 +289,30 @@ class Sender {
       loss_deadline_ = later(packet.sent_at, 2 * rule_.patience(rtt_));
       return;
     }
+    packets_.resolve(packet, PacketState::lost);
+    if (holds(packet.content, PacketContent::size_probe)) {
+      // RFC 8899 3: a lost probe is not a sign of congestion.
+      out.size_probe_lost = packet.bytes;
+      return;
+    }
     if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
     loss.lost_bytes += packet.bytes;
     ++loss.lost_packets;
     out.content_lost |= packet.content;
     ++lost_packets_;
-    packets_.resolve(packet, PacketState::lost);
+  }
+  /// RFC 8899 4.3: how many packets above the base size are lost of those sent after the newest one
+  /// that arrived. Smaller ones did arrive, else nothing would have been declared lost.
+  [[nodiscard]] std::uint32_t large_lost_in_a_row() const noexcept {
+    std::uint32_t lost = 0;
+    for (std::uint32_t i = largest_acked_.since(packets_.oldest()) + 1; i-- > 0;) {
+      const SentPacket& packet = packets_.at(i);
+      if (packet.bytes <= path_bytes_base) continue;
+      if (packet.state == PacketState::acked) break;
+      const bool counts = !holds(packet.content, PacketContent::size_probe);
+      if (packet.state == PacketState::lost && counts) ++lost;
+    }
+    return lost;
   }
   [[nodiscard]] std::uint64_t index_of(PacketNumber number) const noexcept {
     return sent_count_ - packets_.next().since(number);

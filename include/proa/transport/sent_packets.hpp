@@ -24,12 +24,16 @@ enum class PacketContent : std::uint8_t {
   reset = 1U << 3U,
   handshake = 1U << 4U,
   probe = 1U << 5U,
+  size_probe = 1U << 6U,  // padding only: tells whether the path carries its size
 };
 [[nodiscard]] constexpr bool holds(std::uint8_t content, PacketContent what) noexcept {
   return (content & static_cast<std::uint8_t>(what)) != 0;
 }
 [[nodiscard]] constexpr std::uint8_t with(std::uint8_t content, PacketContent what) noexcept {
   return static_cast<std::uint8_t>(content | static_cast<std::uint8_t>(what));
+}
+[[nodiscard]] constexpr std::uint8_t without(std::uint8_t content, PacketContent what) noexcept {
+  return static_cast<std::uint8_t>(content & ~static_cast<unsigned>(what));
 }
 
 struct SentPacket {

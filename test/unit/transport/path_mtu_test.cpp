@@ -1,0 +1,278 @@
+// Path MTU discovery: the arithmetic, what an engine remembers, and flows that search.
+#include <catch2/catch.hpp>
+
+#include <proa/transport/path_mtu.hpp>
+#include <proa/transport/path_sizes.hpp>
+
+#include "flow_pair.hpp"
+
+using namespace proa;
+using proa::test::FlowPair;
+
+namespace {
+
+/// Lets a search run on a path that carries `carries` bytes; returns the probes it took.
+int search(PathMtu& mtu, std::uint32_t carries, Instant now) {
+  int probes = 0;
+  while (mtu.wants_probe(now)) {
+    const std::uint32_t bytes = mtu.begin_probe(9000);
+    REQUIRE(bytes > mtu.packet_bytes());
+    REQUIRE_FALSE(mtu.wants_probe(now));  // one at a time
+    if (bytes <= carries)
+      mtu.on_probe_acked(bytes, now);
+    else
+      mtu.on_probe_lost(bytes, now);
+    REQUIRE(++probes < 50);
+  }
+  return probes;
+}
+
+}  // namespace
+
+TEST_CASE("A path starts at 1280 bytes and reaches the interface's size with one probe",
+          "[rfc8899-5.1.2]") {
+  PathMtu mtu{0, 8972};
+  CHECK(mtu.packet_bytes() == 1232);
+  CHECK(mtu.was_too_small(1232));
+  CHECK_FALSE(mtu.was_too_small(500));  // small messages never probe
+  CHECK(search(mtu, 8972, Instant{}) == 1);
+  CHECK(mtu.packet_bytes() == 8972);
+  CHECK_FALSE(mtu.was_too_small(8972));
+}
+
+TEST_CASE("Every size that networks have is found below the interface's, in at most sixteen probes",
+          "[rfc8899-5.3]") {
+  for (const std::uint32_t carries :
+       {1232U, 1392U, 1412U, 1432U, 1452U, 1472U, 3952U, 3972U, 8848U, 8868U, 8952U}) {
+    PathMtu mtu{0, 8972};
+    CHECK(search(mtu, carries, Instant{}) <= 16);
+    CHECK(mtu.packet_bytes() == carries);
+  }
+}
+
+TEST_CASE("Only three lost probes in a row say that a size does not pass", "[rfc8899-5.1.2]") {
+  PathMtu mtu{0, 1472};
+  for (int lost = 0; lost < 2; ++lost) {
+    REQUIRE(mtu.begin_probe(9000) == 1472);
+    mtu.on_probe_lost(1472, Instant{});
+    REQUIRE(mtu.wants_probe(Instant{}));
+  }
+  REQUIRE(mtu.begin_probe(9000) == 1472);
+  CHECK(mtu.on_probe_acked(1472, Instant{}));
+  CHECK(mtu.packet_bytes() == 1472);
+}
+
+TEST_CASE("A search that ended below the largest size begins anew later, ever more rarely",
+          "[rfc8899-5.2]") {
+  PathMtu mtu{0, 8972};
+  Instant now{1s};
+  search(mtu, 1472, now);
+  Duration wait = 1s;
+  for (int i = 0; i < 12; ++i) {
+    CHECK_FALSE(mtu.wants_probe(now + wait - 1ms));
+    now += wait;
+    CHECK(search(mtu, 1472, now) >= 3);
+    wait = std::min<Duration>(2 * wait, 600s);
+  }
+  CHECK(wait == 600s);
+  now += wait;
+  search(mtu, 8972, now);
+  CHECK(mtu.packet_bytes() == 8972);
+}
+
+TEST_CASE("A black hole falls back to 1280 at once and is searched below", "[rfc8899-4.3]") {
+  PathMtu mtu{8972, 8972};
+  CHECK(mtu.packet_bytes() == 8972);  // remembered
+  CHECK(mtu.on_black_hole(Instant{}));
+  CHECK(mtu.packet_bytes() == 1232);
+  search(mtu, 1472, Instant{});
+  CHECK(mtu.packet_bytes() == 1472);
+  CHECK_FALSE(PathMtu(0, 1472).on_black_hole(Instant{}));  // already there
+}
+
+TEST_CASE("A probe that was given up and arrives all the same still counts") {
+  PathMtu mtu{0, 8972};
+  const std::uint32_t bytes = mtu.begin_probe(9000);
+  for (int i = 0; i < 3; ++i) {
+    mtu.on_probe_lost(bytes, Instant{});
+    if (i < 2) REQUIRE(mtu.begin_probe(9000) == bytes);
+  }
+  CHECK(mtu.on_probe_acked(bytes, Instant{}));
+  CHECK(mtu.packet_bytes() == bytes);
+}
+
+TEST_CASE("A caller whose packets have less room bounds the search") {
+  PathMtu mtu{0, 8972};
+  CHECK(mtu.begin_probe(8952) == 8952);
+  mtu.on_probe_acked(8952, Instant{});
+  CHECK_FALSE(mtu.was_too_small(8952));
+  CHECK(PathMtu(0, 548).packet_bytes() == 548);  // an interface of 576 bytes
+}
+
+TEST_CASE("An engine remembers the sizes of a bounded number of peers for ten minutes") {
+  PathSizes sizes;
+  const auto peer = [](std::uint32_t i) { return IpAddress::v4(0x0a00'0000U + i); };
+  CHECK(sizes.find(peer(1), Instant{}) == 0);
+  sizes.note(peer(1), 8972, Instant{});
+  CHECK(sizes.find(peer(1), Instant{10min}) == 8972);
+  CHECK(sizes.find(peer(1), Instant{10min + 1ns}) == 0);
+  sizes.note(peer(1), 1232, Instant{1s});
+  CHECK(sizes.find(peer(1), Instant{1s}) == 1232);
+  // A crowd of other peers: the oldest give way, the newest are known, nothing is mixed up.
+  for (std::uint32_t i = 0; i < 100'000; ++i) sizes.note(peer(i), i, Instant{2s} + Duration{i});
+  CHECK(sizes.find(peer(99'999), Instant{3s}) == 99'999);
+  std::uint32_t known = 0, mixed_up = 0;
+  for (std::uint32_t i = 1; i < 100'000; ++i) {
+    const std::uint32_t bytes = sizes.find(peer(i), Instant{3s});
+    known += bytes != 0 ? 1 : 0;
+    mixed_up += bytes != 0 && bytes != i ? 1 : 0;
+  }
+  CHECK(mixed_up == 0);
+  CHECK(known <= PathSizes::entries_max);
+  CHECK(known >= PathSizes::entries_max * 9 / 10);
+}
+
+namespace {
+
+/// Counts packets above the base size; `carries` is what the wire lets through.
+struct Path {
+  std::size_t carries = 65'535;
+  int vanished = 0;
+  std::size_t largest = 0;
+
+  void guard(FlowPair<>& pair) {
+    pair.lose = [this](int, const std::vector<std::byte>& packet) {
+      if (packet.size() > carries) {
+        ++vanished;
+        return true;
+      }
+      largest = std::max(largest, packet.size());
+      return false;
+    };
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "A flow of small messages sends no size probe, one of large ones reaches full size in a "
+    "few round trips") {
+  FlowPair<> pair;
+  pair.options.packet_bytes_max = 8972;
+  Path path;
+  path.guard(pair);
+  pair.connect();
+  pair.run_for(1ms);
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(pair.send(0, std::string(1000, 'x')));
+    pair.run_for(50us);
+  }
+  CHECK(path.largest < 1300);
+  REQUIRE(pair.send(0, std::string(200'000, 'y')));
+  pair.run_for(140us);  // 3.5 round trips
+  CHECK(pair.side[0].flow->info().packet_bytes == 8972);
+  CHECK(pair.side[1].flow->info().packet_bytes == 1232);  // each direction by itself
+  CHECK(pair.side[0].flow->info().packets_lost == 0);
+}
+
+TEST_CASE("A lost size probe leaves the congestion window alone", "[rfc8899-3]") {
+  FlowPair<> pair;
+  pair.options.packet_bytes_max = 8972;
+  pair.options.congestion = CongestionKind::cubic;  // sensitive to every loss
+  Path path;
+  path.carries = 1472;
+  path.guard(pair);
+  pair.connect();
+  pair.run_for(1ms);
+  std::uint32_t window = pair.side[0].flow->info().window_bytes;
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(pair.send(0, std::string(60'000, 'y')));
+    pair.run_for(400us);
+    CHECK(pair.side[0].flow->info().window_bytes >= window);
+    window = pair.side[0].flow->info().window_bytes;
+  }
+  CHECK(path.vanished >= 3);
+  CHECK(pair.side[0].flow->info().packet_bytes == 1472);
+  CHECK(pair.side[0].flow->info().packets_lost == 0);
+  CHECK(pair.side[0].flow->info().resent_bytes == 0);
+}
+
+TEST_CASE("Packets of the present size that vanish while small ones arrive make the flow smaller",
+          "[rfc8899-4.3]") {
+  FlowPair<> pair;
+  PathSizes sizes;
+  pair.options.packet_bytes_max = 8972;
+  pair.options.path_sizes = &sizes;
+  Path path;
+  path.guard(pair);
+  pair.connect();
+  REQUIRE(pair.send(0, std::string(300'000, 'y')));
+  pair.run_for(2ms);
+  CHECK(pair.side[0].flow->info().packet_bytes == 8972);
+  CHECK(sizes.find(IpAddress::v4(10, 0, 0, 2), pair.now) == 8972);
+  path.carries = 1232;
+  for (int i = 0; i < 20; ++i) REQUIRE(pair.send(0, std::string(30'000, 'z')));
+  pair.run_for(1ms);
+  CHECK(pair.side[0].flow->info().packet_bytes == 1232);
+  CHECK(sizes.find(IpAddress::v4(10, 0, 0, 2), pair.now) == 1232);
+  pair.run_for(20ms);
+  CHECK(pair.side[1].messages.size() == 21);
+}
+
+TEST_CASE("A flow to a peer of remembered size begins with it") {
+  FlowPair<> pair;
+  PathSizes sizes;
+  pair.options.packet_bytes_max = 8972;
+  pair.options.path_sizes = &sizes;
+  sizes.note(IpAddress::v4(10, 0, 0, 2), 8972, pair.now);
+  Path path;
+  path.guard(pair);
+  pair.connect();
+  REQUIRE(pair.send(0, std::string(10'000, 'y')));
+  pair.run_for(90us);
+  CHECK(path.largest == 8972);
+}
+
+TEST_CASE("Random loss of large packets is no black hole") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    FlowPair<> pair;
+    pair.options.packet_bytes_max = 8972;
+    Prng prng{seed};
+    pair.lose = [&](int, const auto& packet) { return packet.size() > 1300 && prng.chance(1, 10); };
+    pair.connect();
+    for (int i = 0; i < 30; ++i) REQUIRE(pair.send(0, std::string(1'000'000, 'y')));
+    int smaller = 0;
+    for (int i = 0; i < 100; ++i) {
+      pair.run_for(200us);
+      if (i > 5 && pair.side[0].flow->info().packet_bytes < 8972) ++smaller;
+    }
+    CHECK(smaller == 0);
+  }
+}
+
+TEST_CASE("Word that packets are too big is answered with a small one and not believed",
+          "[rfc8899-4.6]") {
+  FlowPair<> pair;
+  pair.options.packet_bytes_max = 8972;
+  Path path;
+  path.guard(pair);
+  pair.connect();
+  REQUIRE(pair.send(0, std::string(300'000, 'y')));
+  pair.run_for(2ms);
+  auto& flow = *pair.side[0].flow;
+  REQUIRE(flow.info().packet_bytes == 8972);
+  // A forger says so: nothing changes.
+  const auto before = pair.side[0].packets;
+  for (int i = 0; i < 50; ++i) flow.on_packet_too_big();
+  pair.run_for(1ms);
+  CHECK(flow.info().packet_bytes == 8972);
+  CHECK(pair.side[0].packets <= before + 2);
+  // It is true: the small packet is the evidence, without waiting for a probe timeout.
+  path.carries = 1232;
+  for (int i = 0; i < 20; ++i) REQUIRE(pair.send(0, std::string(30'000, 'z')));
+  pair.drain(0);
+  flow.on_packet_too_big();
+  pair.run_for(100us);  // less than the first probe timeout of 105 us
+  CHECK(flow.info().packet_bytes == 1232);
+  CHECK(flow.info().probes == 0);
+}
