@@ -11,13 +11,49 @@
 
 namespace proa {
 
+namespace detail {
+
+/// Where the longest run of two or more zero groups starts and how many there are; the first of
+/// equals (RFC 5952 4.2).
+struct ZeroGroups {
+  std::size_t first = 8, count = 0;
+};
+[[nodiscard]] constexpr ZeroGroups longest_zeros(const IpAddress& a) noexcept {
+  ZeroGroups best, run;
+  for (std::size_t i = 0; i < 8; ++i) {
+    const bool zero = a.octets[2 * i] == 0 && a.octets[2 * i + 1] == 0;
+    run = !zero            ? ZeroGroups{}
+          : run.count == 0 ? ZeroGroups{i, 1}
+                           : ZeroGroups{run.first, run.count + 1};
+    if (run.count > 1 && run.count > best.count) best = run;
+  }
+  return best;
+}
+
+}  // namespace detail
+
+/// Dotted IPv4, or IPv6 as RFC 5952 (4) has it: lower case, no leading zeros, the longest run of
+/// zero groups shortened.
 [[nodiscard]] inline std::string to_text(const IpAddress& address) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address.is_v4())
-    ::inet_ntop(AF_INET, address.octets.data() + 12, text, sizeof text);
-  else
-    ::inet_ntop(AF_INET6, address.octets.data(), text, sizeof text);
-  return text;
+  const auto& o = address.octets;
+  char part[16];
+  if (address.is_v4()) {
+    std::snprintf(part, sizeof part, "%u.%u.%u.%u", o[12], o[13], o[14], o[15]);
+    return part;
+  }
+  const detail::ZeroGroups zeros = detail::longest_zeros(address);
+  std::string out;
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (i == zeros.first) {
+      out += "::";
+      i += zeros.count - 1;
+      continue;
+    }
+    if (!out.empty() && out.back() != ':') out += ':';
+    std::snprintf(part, sizeof part, "%x", o[2 * i] * 256U + o[2 * i + 1]);
+    out += part;
+  }
+  return out;
 }
 
 [[nodiscard]] inline std::string to_text(const MacAddress& mac) {
@@ -80,6 +116,29 @@ struct IpPrefix {
 }
 [[nodiscard]] inline std::string to_text(const IpPrefix& prefix) {
   return to_text(prefix.address) + "/" + std::to_string(prefix.bits);
+}
+
+/// "10.0.0.2:7000", "[fd00::2]:7000": RFC 5952 (6) recommends the brackets.
+[[nodiscard]] inline std::string to_text(const Endpoint& endpoint) {
+  const std::string address = to_text(endpoint.address), port = std::to_string(endpoint.port);
+  return endpoint.address.is_v4() ? address + ":" + port : "[" + address + "]:" + port;
+}
+/// Brackets are required around IPv6 addresses; port 1 to 65535.
+[[nodiscard]] inline std::optional<Endpoint> parse_endpoint(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.size() - colon > 6) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = parse_ip(host);
+  if (!address || bracketed == (host.find(':') == std::string_view::npos)) return std::nullopt;
+  std::uint32_t port = 0;
+  for (const char c : text.substr(colon + 1)) {
+    if (c < '0' || c > '9') return std::nullopt;
+    port = port * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  if (port == 0 || port > 65'535) return std::nullopt;
+  return Endpoint{*address, static_cast<std::uint16_t>(port)};
 }
 
 }  // namespace proa

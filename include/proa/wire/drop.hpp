@@ -16,12 +16,15 @@ enum class Drop : std::uint8_t {
   truncated,  // shorter than its own headers or length fields say
   // Ethernet, ARP
   not_for_us,         // another station's MAC address, or an IP address that is not ours
-  unknown_ethertype,  // neither ARP nor an IP version the interface speaks
+  wrong_vlan,         // a VLAN tag that is not the interface's, or none where it has one
+  unknown_ethertype,  // neither ARP nor IP, or more than one VLAN tag
   bad_arp,            // not Ethernet/IPv4, or a multicast or own sender address
+  bad_neighbour,      // IPv6 neighbour discovery that RFC 4861 (7.1) tells to discard
   // IP, ICMP
   bad_ip_header,  // version, header length or total length impossible
   bad_ip_source,  // multicast, broadcast, unspecified or our own address as the source
   ip_fragment,    // Proa never fragments and never reassembles
+  ip_extension,   // an IPv6 extension header nobody here understands
   not_udp,        // an IP protocol other than UDP and ICMP
   icmp_ignored,   // a well-formed ICMP message that asks nothing of us
   control_limit,  // an answer is due, but the answer queue is full or its rate limit reached
@@ -59,11 +62,14 @@ inline constexpr std::size_t drop_count = static_cast<std::size_t>(Drop::count_)
       "none",
       "truncated",
       "not_for_us",
+      "wrong_vlan",
       "unknown_ethertype",
       "bad_arp",
+      "bad_neighbour",
       "bad_ip_header",
       "bad_ip_source",
       "ip_fragment",
+      "ip_extension",
       "not_udp",
       "icmp_ignored",
       "control_limit",

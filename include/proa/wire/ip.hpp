@@ -1,14 +1,9 @@
-// L1: the IPv4 header (RFC 791) and the fixed IPv6 header (RFC 8200).
+// L1: the IPv4 header (RFC 791), and what both IP versions have in common.
 //
-//   IPv4  0        1         2              4     6            8    9        10         12      16
-//        +--------+---------+--------------+-----+------------+----+--------+----------+-------+-----
-//        | 4, IHL | DSCP,ECN| total length | id  | flags,frag | TTL| proto  | checksum | source|
-//        dest
-//        +--------+---------+--------------+-----+------------+----+--------+----------+-------+-----
-//   IPv6  0                     4                6     7          8            24
-//        +---------------------+----------------+-----+----------+------------+----------------------
-//        | 6, class, flow label| payload length | next| hop limit| source (16)| destination (16)
-//        +---------------------+----------------+-----+----------+------------+----------------------
+//    0        1          2              4    6            8     9       10         12       16
+//   +--------+----------+--------------+----+------------+-----+-------+----------+--------+------
+//   | 4, IHL | DSCP,ECN | total length | id | flags,frag | TTL | proto | checksum | source | dest
+//   +--------+----------+--------------+----+------------+-----+-------+----------+--------+------
 #pragma once
 #include <cstdint>
 
@@ -20,7 +15,6 @@
 namespace proa {
 
 inline constexpr std::size_t ipv4_header_bytes = 20;  // as Proa sends it: no options
-inline constexpr std::size_t ipv6_header_bytes = 40;
 inline constexpr std::uint8_t ip_hops = 64;  // RFC 1700: TTL and hop limit of what Proa sends
 
 enum class IpProtocol : std::uint8_t { icmp = 1, udp = 17, icmpv6 = 58 };
@@ -30,7 +24,7 @@ enum class Ecn : std::uint8_t { not_capable = 0, capable_1 = 1, capable = 2, exp
 
 struct IpPacket {
   IpAddress source, destination;
-  std::uint8_t protocol = 0;  // of the payload; IPv6: the header directly behind the fixed one
+  std::uint8_t protocol = 0;  // of the payload; IPv6: behind the extension headers
   std::uint8_t hops = 0;
   Ecn ecn = Ecn::not_capable;
   ByteView payload;  // without padding of the link
@@ -64,36 +58,12 @@ enum class HeaderChecksum : bool { verify, known_good };
   return out;
 }
 
-[[nodiscard]] inline IpAddress load_ipv6(std::span<const std::byte, 16> from) noexcept {
-  IpAddress a;
-  std::memcpy(a.octets.data(), from.data(), 16);
-  return a;
-}
-
-[[nodiscard]] inline Parsed<IpPacket> parse_ipv6(ByteView bytes) noexcept {
-  const auto in = FixedReader<ipv6_header_bytes>::over(bytes);
-  if (!in) return dropped(Drop::truncated);
-  const auto word = in->be<std::uint32_t, 0>();
-  const std::size_t payload_bytes = in->be<std::uint16_t, 4>();
-  if ((word >> 28) != 6) return dropped(Drop::bad_ip_header);
-  if (payload_bytes > bytes.size() - ipv6_header_bytes) return dropped(Drop::truncated);
-  IpPacket out;
-  out.ecn = static_cast<Ecn>((word >> 20) & 3U);
-  out.protocol = in->be<std::uint8_t, 6>();
-  out.hops = in->be<std::uint8_t, 7>();
-  out.source = load_ipv6(in->bytes<8, 16>());
-  out.destination = load_ipv6(in->bytes<24, 16>());
-  // RFC 4291 (2.5.5.2): mapped addresses stand for IPv4 nodes and do not travel in IPv6 headers.
-  if (out.source.is_v4() || out.destination.is_v4()) return dropped(Drop::bad_ip_header);
-  out.payload = bytes.subspan(ipv6_header_bytes, payload_bytes);
-  return out;
-}
-
 struct IpFields {
   IpAddress source, destination;
   IpProtocol protocol = IpProtocol::udp;
   Ecn ecn = Ecn::not_capable;
   std::uint16_t payload_bytes = 0;
+  std::uint8_t hops = ip_hops;
 };
 
 /// A complete header. DF is always set, so the identification may be 0 (RFC 6864 4.1).
@@ -105,23 +75,12 @@ inline void write_ipv4(std::span<std::byte, ipv4_header_bytes> to,
   out.be<2>(static_cast<std::uint16_t>(ipv4_header_bytes + fields.payload_bytes));
   out.be<4, std::uint16_t>(0);
   out.be<6, std::uint16_t>(0x4000);
-  out.be<8>(ip_hops);
+  out.be<8>(fields.hops);
   out.be<9>(static_cast<std::uint8_t>(fields.protocol));
   out.be<10, std::uint16_t>(0);
   out.be<12>(fields.source.to_v4());
   out.be<16>(fields.destination.to_v4());
   out.be<10>(internet_checksum(to));
-}
-
-inline void write_ipv6(std::span<std::byte, ipv6_header_bytes> to,
-                       const IpFields& fields) noexcept {
-  const FixedWriter<ipv6_header_bytes> out{to};
-  out.be<0>(std::uint32_t{6} << 28 | std::uint32_t{static_cast<std::uint8_t>(fields.ecn)} << 20);
-  out.be<4>(fields.payload_bytes);
-  out.be<6>(static_cast<std::uint8_t>(fields.protocol));
-  out.be<7>(ip_hops);
-  out.bytes<8, 16>(std::as_bytes(std::span{fields.source.octets}));
-  out.bytes<24, 16>(std::as_bytes(std::span{fields.destination.octets}));
 }
 
 }  // namespace proa

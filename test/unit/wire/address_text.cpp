@@ -32,3 +32,32 @@ TEST_CASE("what is no address is refused", "[wire][address]") {
        {"", "02:00:00:00:00", "02-00-00-00-00-01", "02:00:00:00:00:0g", "02:00:00:00:00:011"})
     CHECK_FALSE(parse_mac(text));
 }
+
+TEST_CASE("IPv6 addresses are written as RFC 5952 has them, and read back",
+          "[wire][address][rfc5952]") {
+  const auto again = [](const char* text) { return to_text(parse_ip(text).value()); };
+  CHECK(again("2001:0db8:0:0:0:0:2:1") == "2001:db8::2:1");        // 4.1, 4.2.1
+  CHECK(again("2001:db8:0:1:1:1:1:1") == "2001:db8:0:1:1:1:1:1");  // 4.2.2: no single group
+  CHECK(again("2001:0:0:1:0:0:0:1") == "2001:0:0:1::1");           // 4.2.3: the longest run
+  CHECK(again("2001:db8:0:0:1:0:0:1") == "2001:db8::1:0:0:1");     // 4.2.3: the first of equals
+  CHECK(again("2001:DB8::AbCd") == "2001:db8::abcd");              // 4.3
+  CHECK(again("::") == "::");
+  CHECK(again("::1") == "::1");
+  CHECK(again("fe80::") == "fe80::");
+  CHECK(again("::1:2") == "::1:2");  // not ::0.1.0.2
+  CHECK(again("1:2:3:4:5:6:7:8") == "1:2:3:4:5:6:7:8");
+  CHECK(again("0:0:1::") == "0:0:1::");
+  CHECK(again("::ffff:10.0.0.1") == "10.0.0.1");  // the IPv4 node it stands for
+}
+
+TEST_CASE("endpoints carry brackets around IPv6 addresses", "[wire][address][rfc5952-6]") {
+  const Endpoint four{IpAddress::v4(10, 0, 0, 2), 7000}, six{*parse_ip("fd00::2"), 65'535};
+  CHECK(to_text(four) == "10.0.0.2:7000");
+  CHECK(to_text(six) == "[fd00::2]:65535");
+  CHECK(parse_endpoint("10.0.0.2:7000") == four);
+  CHECK(parse_endpoint("[fd00::2]:65535") == six);
+  for (const char* text :
+       {"", "10.0.0.2", "10.0.0.2:", "10.0.0.2:0", "10.0.0.2:65536", "10.0.0.2:7x", "[10.0.0.2]:7",
+        "fd00::2:7000", "[fd00::2]", "[fd00::2]7000", "[fd00::2]:123456", "[]:7", ":7"})
+    CHECK_FALSE(parse_endpoint(text));
+}

@@ -78,6 +78,35 @@ TEST_CASE("unknown EtherTypes, lengths and tags are refused by name", "[wire][et
   CHECK(parse_ethernet(bytes).error() == Drop::not_for_us);
 }
 
+TEST_CASE("one VLAN tag is read and written, and says which VLAN",
+          "[wire][ethernet][ieee802.1q-9.6]") {
+  const auto untagged = linux_frames::udp();
+  std::vector<std::byte> tagged(untagged.size() + 4);
+  const MutableBytes behind = write_link(tagged, {mac_b, mac_a, 5}, EtherType::ipv4);
+  REQUIRE(behind.size() == untagged.size() - 14);
+  std::copy(untagged.begin() + 14, untagged.end(), behind.begin());
+  CHECK(ByteView{tagged}.subspan(12, 6).data()[0] == std::byte{0x81});
+  CHECK(load_be<std::uint16_t>(tagged.data() + 14) == 5);
+  const auto frame = parse_ethernet(tagged);
+  REQUIRE(frame);
+  CHECK(frame->vlan == 5);
+  CHECK(frame->type == EtherType::ipv4);
+  CHECK(frame->payload.size() == untagged.size() - 14);
+  tagged[14] = std::byte{0xe0};  // priority 7
+  CHECK(parse_ethernet(tagged)->vlan == 5);
+  tagged[15] = std::byte{0};  // a priority and no VLAN
+  CHECK(parse_ethernet(tagged)->vlan == no_vlan);
+  CHECK(parse_ethernet(untagged)->vlan == no_vlan);
+  store_be<std::uint16_t>(tagged.data() + 16, 0x8100);  // two tags
+  CHECK(parse_ethernet(tagged).error() == Drop::unknown_ethertype);
+  for (std::size_t length = 14; length < 18; ++length)
+    CHECK(parse_ethernet(linux_frames::Exact{ByteView{tagged}.first(length)}.span()).error() ==
+          Drop::truncated);
+  std::vector<std::byte> plain(14);
+  CHECK(write_link(plain, {mac_b, mac_a}, EtherType::ipv4).empty());
+  CHECK(std::equal(plain.begin(), plain.end(), untagged.begin()));
+}
+
 TEST_CASE("every cut of an Ethernet or ARP header is truncated", "[wire][ethernet][arp]") {
   const auto bytes = linux_frames::arp_request();
   for (std::size_t length = 0; length < ethernet_header_bytes; ++length)

@@ -4,6 +4,7 @@
 #include <proa/base/prng.hpp>
 #include <proa/wire/icmp.hpp>
 #include <proa/wire/ip.hpp>
+#include <proa/wire/ipv6.hpp>
 #include <proa/wire/udp.hpp>
 
 #include "linux_frames.hpp"
