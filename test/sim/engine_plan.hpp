@@ -39,14 +39,19 @@ enum class IncidentKind : std::uint8_t {
   link_down,   // its link is down for a while
   port_reset,  // its rings are emptied
   late_poll,   // its thread does not run for a while
+  partition,   // some hosts and the others do not reach each other
+  one_way,     // what one host sends to another is lost
+  clogged,     // what one host sends to another waits
   crash,       // the host restarts with empty hands
 };
+inline constexpr std::uint32_t incident_kinds = 8;  // apart from the crash
 
 struct Incident {
   IncidentKind kind = IncidentKind::tx_hole;
   std::uint32_t host = 0;
   Instant at{};
   Duration length{};
+  std::uint32_t peers = 0;  // a bit per host: on the other side of a partition, or the receivers
 };
 
 struct EnginePlan {
@@ -54,6 +59,8 @@ struct EnginePlan {
   std::uint32_t hosts = 2;
   SimSwitching switching = SimSwitching::learning;
   SimPortOptions port;
+  std::vector<SimLinkOptions> links;     // each host's, with its losses until the network heals
+  bool ecn = false;                      // hosts say they understand CE
   std::array<LossyFaults, 2> faults;     // [0]: of what hosts send, [1]: of what they receive
   bool application_has_no_room = false;  // now and then
   Duration chaos = 100ms;
@@ -130,21 +137,55 @@ inline ConnectionPlan random_connection(Prng& prng, const EnginePlan& plan,
   return out;
 }
 
+/// Each direction of each cable loses in bursts of its own length, or not at all.
+inline SimLoss random_loss(Prng& prng) {
+  SimLoss out;
+  if (prng.chance(1, 2)) return out;
+  out.enter_ppm = static_cast<std::uint32_t>(prng.below(30'000));
+  out.leave_ppm = 50'000 + static_cast<std::uint32_t>(prng.below(900'000));  // 1 to 20 frames
+  out.bad_ppm = 300'000 + static_cast<std::uint32_t>(prng.below(700'000));
+  if (prng.chance(1, 4)) out.good_ppm = static_cast<std::uint32_t>(prng.below(10'000));
+  return out;
+}
+
+/// Cables differ between hosts, and the directions of one cable too.
+inline void random_links(Prng& prng, EnginePlan& plan) {
+  const bool lossy = prng.chance(1, 4), uneven = prng.chance(1, 4);
+  plan.ecn = prng.chance(1, 4);
+  if (plan.ecn && prng.chance(2, 3)) plan.port.link.mark_above = kib(8 + prng.below(120));
+  if (plan.ecn && prng.chance(1, 3))
+    plan.port.link.mark_ppm = static_cast<std::uint32_t>(prng.below(200'000));
+  for (std::uint32_t i = 0; i < plan.hosts; ++i) {
+    SimLinkOptions link = plan.port.link;
+    if (lossy) link.to_switch = random_loss(prng);
+    if (lossy) link.to_port = random_loss(prng);
+    if (uneven) link.delay = std::chrono::microseconds{1 + prng.below(500)};
+    if (uneven && prng.chance(1, 2)) link.bits_per_second /= 1 + prng.below(20);
+    plan.links.push_back(link);
+  }
+}
+
+/// Each seed knows only some kinds of incidents (swarm testing, Groce et al., ISSTA 2012).
 inline void random_incidents(Prng& prng, EnginePlan& plan) {
-  for (auto n = prng.below(4); n > 0; --n) {
+  std::vector<IncidentKind> kinds;
+  for (std::uint32_t kind = 0; kind < incident_kinds; ++kind)
+    if (prng.chance(1, 2)) kinds.push_back(static_cast<IncidentKind>(kind));
+  for (auto n = kinds.empty() ? 0 : prng.below(5); n > 0; --n) {
     Incident i;
-    i.kind = static_cast<IncidentKind>(prng.below(5));
+    i.kind = kinds[prng.below(kinds.size())];
     i.host = static_cast<std::uint32_t>(prng.below(plan.hosts));
-    i.at = random_instant(prng, plan.chaos);
-    constexpr std::array<std::int64_t, 3> lengths_us{100, 1'000, 20'000};
-    i.length = std::chrono::microseconds{lengths_us[prng.below(3)]};
+    i.peers = static_cast<std::uint32_t>(1 + prng.below((1U << plan.hosts) - 1));
+    // Most of what hosts have to say is said soon.
+    i.at = random_instant(prng, prng.chance(2, 3) ? plan.chaos / 16 : plan.chaos);
+    constexpr std::array<std::int64_t, 4> lengths_us{100, 1'000, 20'000, 200'000};
+    i.length = std::chrono::microseconds{lengths_us[prng.below(4)]};
     plan.incidents.push_back(i);
   }
   if (prng.chance(1, 8)) {
     plan.crashes = true;
     plan.incidents.push_back({IncidentKind::crash,
                               static_cast<std::uint32_t>(prng.below(plan.hosts)),
-                              random_instant(prng, std::min<Duration>(plan.chaos, 20ms)), 0ns});
+                              random_instant(prng, std::min<Duration>(plan.chaos, 20ms)), 0ns, 0});
   }
   std::stable_sort(plan.incidents.begin(), plan.incidents.end(),
                    [](const Incident& a, const Incident& b) { return a.at < b.at; });
@@ -156,7 +197,7 @@ inline EnginePlan make_engine_plan(std::uint64_t seed) {
   Prng prng{seed ^ 0x656e'6769'6e65'0000U};
   EnginePlan plan;
   plan.seed = seed;
-  plan.hosts = 2 + static_cast<std::uint32_t>(prng.below(3));
+  plan.hosts = 2 + static_cast<std::uint32_t>(prng.below(prng.chance(1, 8) ? 7 : 3));
   plan.switching = prng.chance(1, 2) ? SimSwitching::learning : SimSwitching::fixed;
   std::array<bool, 4> enabled{};
   for (auto& on : enabled) on = prng.chance(1, 2);
@@ -166,6 +207,7 @@ inline EnginePlan make_engine_plan(std::uint64_t seed) {
   if (prng.chance(1, 6)) plan.port.descriptors = 64;
   if (prng.chance(1, 6)) plan.port.pool_packets = 256;
   if (prng.chance(1, 4)) plan.port.link.delay = std::chrono::microseconds{100};
+  detail::random_links(prng, plan);
   if (prng.chance(1, 4)) {
     plan.mtu_bytes = 9000;
     plan.port.frame_bytes_max = 9014;

@@ -12,6 +12,7 @@
 #include <proa/nic/pcap_tap.hpp>
 #include <proa/nic/sim.hpp>
 
+#include "engine_paths.hpp"
 #include "engine_plan.hpp"
 #include "engine_side.hpp"
 
@@ -23,6 +24,7 @@ struct EngineOutcome {
   Instant ended{};
   std::uint64_t messages = 0, steps = 0, frames = 0, retries = 0;
   std::uint64_t lost = 0, repeated = 0, corrupted = 0, reordered = 0, overflowed = 0;
+  std::uint64_t cut = 0, marked = 0;
   DropCounters drops;  // of all hosts that lived to the end
 };
 
@@ -38,6 +40,7 @@ class EngineWorld {
         audit_every_(audit_every),
         network_(prng_.next(), plan.switching, plan.port.frame_bytes_max),
         connections_(plan.connections.size()) {
+    for (const Incident& i : plan_.incidents) long_silence_ |= i.length >= FlowOptions{}.linger_min;
     for (std::uint32_t i = 0; i < connections_.size(); ++i) prepare(i);
     for (std::uint32_t i = 0; i < plan_.hosts; ++i) hosts_.push_back(make_host(i));
   }
@@ -52,6 +55,9 @@ class EngineWorld {
     outcome_.trace ^= network_.trace();
     outcome_.frames = network_.counters().forwarded;
     outcome_.overflowed += network_.counters().queue_drops;
+    outcome_.lost += network_.counters().link_losses;
+    outcome_.cut = network_.counters().cut;
+    outcome_.marked = network_.counters().marked;
     for (auto& c : connections_)
       for (auto& app : c.app) {
         outcome_.messages += app->received();
@@ -67,12 +73,14 @@ class EngineWorld {
   static constexpr std::uint32_t turns_at_once = 512;
 
   struct Host {
-    Host(EngineWorld& world, std::uint32_t index, std::uint32_t life)
-        : port(world.network_, world.port_options(index)),
+    Host(EngineWorld& world, std::uint32_t index_, std::uint32_t life)
+        : index(index_),
+          port(world.network_, world.port_options(index_)),
           nic(Lossy<SimNic>(port.nic(), world.prng_.next()), *world.sink_,
-              "host" + std::to_string(index) + (life > 0 ? "b" : "")),
+              "host" + std::to_string(index_) + (life > 0 ? "b" : "")),
           side(world.plan_, index, world.connections_, world.clients_, world.prng_.next()),
           engine(nic, side, world.engine_options(index, life), world.now_) {}
+    std::uint32_t index;
     SimPort port;
     TestNic nic;
     EngineSide side;
@@ -126,7 +134,7 @@ class EngineWorld {
   }
   [[nodiscard]] bool due(const Host& host) const { return wake_at(host) <= now_; }
   [[nodiscard]] Instant next_time() const {
-    Instant at = network_.next_event();
+    Instant at = std::min(network_.next_event(), paths_.next_end());
     if (next_incident_ < plan_.incidents.size() && !healed_)
       at = std::min(at, plan_.incidents[next_incident_].at);
     for (const auto& host : hosts_) {
@@ -137,11 +145,14 @@ class EngineWorld {
     return at;
   }
   /// Turns of one host until it has nothing more to do at this instant. If it still wants a turn
-  /// after one that did nothing (a ring is full), time has to pass first.
+  /// after two that did nothing but look at timers (a ring is full), time has to pass first.
   void take_turns(std::uint32_t index) {
     Host& host = *hosts_[index];
     host.repoll_at = never;
+    // It polls all the time, or sleeps and is woken by what arrives, unless its thread was away.
+    if (host.late_until != now_) host.engine.note_ring_empty_until(now_);
     bool again = true;
+    std::uint32_t in_vain = 0;
     for (std::uint32_t n = 0; again; ++n) {
       demand(n < turns_at_once, "an engine does not come to rest");
       host.side.set_now(now_);
@@ -149,7 +160,9 @@ class EngineWorld {
       check(host);
       again = due(host);
       if (host.side.take_refused_room()) host.repoll_at = now_ + 3us;
-      if (again && report.idle()) {
+      const bool moved = report.requests + report.received + report.sent + report.events != 0;
+      in_vain = moved ? 0 : in_vain + 1;
+      if (again && (report.idle() || in_vain > 1)) {
         host.rest_until = now_ + 1us;
         break;
       }
@@ -175,6 +188,13 @@ class EngineWorld {
     lossy.set_tx(tx_hole ? nothing_passes : healed_ ? none : plan_.faults[0]);
     lossy.set_rx(rx_hole ? nothing_passes : healed_ ? none : plan_.faults[1]);
     host.port.set_link_up(host.down_until <= now_);
+    SimLinkOptions link = plan_.links[host.index];
+    if (healed_) link.to_switch = link.to_port = {};
+    host.port.set_link(link);
+  }
+  void set_path_faults() {
+    network_.set_path_faults(
+        paths_.between_ports([this](std::uint32_t i) { return hosts_[i]->port.index(); }));
   }
   void handle_incidents() {
     for (auto& host : hosts_) {
@@ -182,6 +202,7 @@ class EngineWorld {
           host->hole_until[0] == now_ || host->hole_until[1] == now_ || host->down_until == now_;
       if (ends) set_faults(*host);
     }
+    if (paths_.expire(now_)) set_path_faults();
     for (; !healed_ && next_incident_ < plan_.incidents.size() &&
            plan_.incidents[next_incident_].at <= now_;
          ++next_incident_)
@@ -206,6 +227,11 @@ class EngineWorld {
       case IncidentKind::late_poll:
         host.late_until = until;
         return;
+      case IncidentKind::partition:
+      case IncidentKind::one_way:
+      case IncidentKind::clogged:
+        paths_.add(incident, plan_.hosts, until);
+        return set_path_faults();
       case IncidentKind::crash:
         return restart(incident.host);
     }
@@ -213,6 +239,8 @@ class EngineWorld {
   }
   void heal() {
     healed_ = true;
+    paths_.clear();
+    set_path_faults();
     for (auto& host : hosts_) {
       host->hole_until = {};
       host->down_until = host->late_until = {};
@@ -235,6 +263,7 @@ class EngineWorld {
     ++lives_;
     hosts_[index] = make_host(index);
     set_faults(*hosts_[index]);
+    set_path_faults();
   }
   /// A connect that failed although the peer is there (its address could not be resolved under
   /// loss) is tried again, as an application would.
@@ -287,7 +316,7 @@ class EngineWorld {
         if (!c.app[end]->all_submitted() || c.app[1 - end]->received() != c.app[end]->submitted())
           fail("connection " + std::to_string(index) + " ended before everything was delivered");
   }
-  [[nodiscard]] static bool allowed(const Connection& c, std::uint32_t end) noexcept {
+  [[nodiscard]] bool allowed(const Connection& c, std::uint32_t end) const noexcept {
     const Reason why = c.app[end]->reason();
     const bool closer = c.plan->closer == 2 || c.plan->closer == end;
     switch (c.plan->fate) {
@@ -298,8 +327,9 @@ class EngineWorld {
         if (closer && why == Reason::peer_restarted) return true;
         return why == (closer ? Reason::closed_by_application : Reason::closed_by_peer);
       case Fate::reset:
-        return why ==
-               (end == c.plan->closer % 2 ? Reason::reset_by_application : Reason::reset_by_peer);
+        if (end == c.plan->closer % 2) return why == Reason::reset_by_application;
+        // Every RESET was lost until its sender had forgotten the flow.
+        return why == Reason::reset_by_peer || (long_silence_ && why == Reason::peer_restarted);
       case Fate::refused:
         return why == Reason::connection_refused;
       case Fate::nobody:
@@ -389,6 +419,7 @@ class EngineWorld {
     out.scratch_bytes = std::uint64_t{64} << 20U;
     out.seed = plan_.seed * 1000 + index * 10 + life;
     out.flow.message_bytes_max = plan_.message_bytes_max;
+    out.flow.ecn = plan_.ecn;
     out.flow.packet_bytes_max = plan_.mtu_bytes - 28;
     out.flow.incarnation = static_cast<std::uint32_t>(out.seed * 0x9e37'79b9U);
     return out;
@@ -407,11 +438,13 @@ class EngineWorld {
   std::uint32_t audit_every_;
   Instant now_{};
   bool healed_ = false;
+  bool long_silence_ = false;  // some incident is longer than an ended flow lingers
   std::uint32_t lives_ = 0;
   std::size_t next_incident_ = 0;
   std::uint64_t checks_ = 0;
   std::array<CheckedMemory*, 8> memory_of_{};  // by host; changes when a host restarts
   SimNetwork network_;
+  PathFaults paths_;
   std::map<Endpoint, std::uint32_t> clients_;
   std::vector<Connection> connections_;
   std::vector<std::unique_ptr<Host>> hosts_;

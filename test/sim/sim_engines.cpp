@@ -27,6 +27,8 @@ void add(Totals& t, const EnginePlan& plan, const EngineOutcome& o) {
   t.sum.corrupted += o.corrupted;
   t.sum.reordered += o.reordered;
   t.sum.overflowed += o.overflowed;
+  t.sum.cut += o.cut;
+  t.sum.marked += o.marked;
   t.sum.drops += o.drops;
   t.crashes += plan.crashes ? 1 : 0;
   for (const auto& c : plan.connections) ++t.fates[static_cast<std::size_t>(c.fate)];
@@ -41,6 +43,7 @@ void print(const Totals& t, std::uint64_t count, double wall_s) {
   std::printf("%llu lost, %llu repeated, %llu corrupted, %llu reordered, %llu overflowed\n",
               n(t.sum.lost), n(t.sum.repeated), n(t.sum.corrupted), n(t.sum.reordered),
               n(t.sum.overflowed));
+  std::printf("%llu cut off by partitions, %llu marked CE\n", n(t.sum.cut), n(t.sum.marked));
   std::printf("refused on arrival:");
   for (std::size_t i = 1; i < drop_count; ++i)
     if (t.sum.drops[static_cast<Drop>(i)] != 0)

@@ -148,6 +148,9 @@ class Engine {
     if (needs_turn()) return now_;
     return std::min(wheel_.next_expiry(), interface_.next_timeout());
   }
+  /// The thread slept on the NIC's own descriptors: nothing waited in the ring before `at`. Without
+  /// it a sample's uncertainty reaches back to the last turn.
+  void note_ring_empty_until(Instant at) noexcept { drained_at_ = std::max(drained_at_, at); }
   /// O(flows): null, or the invariant that is broken.
   [[nodiscard]] const char* broken_invariant() noexcept;
 
@@ -282,8 +285,8 @@ class Engine {
   // A random pair of UDP ports: the path is as good as any other until the peer says otherwise.
   [[nodiscard]] HeaderTemplate headers_between(const IpAddress& local,
                                                const IpAddress& peer) noexcept {
-    return interface_.make_headers(
-        {local, peer, {random_udp_port(), random_udp_port()}, Ecn::not_capable});
+    const Ecn ecn = options_.flow.ecn ? Ecn::capable : Ecn::not_capable;
+    return interface_.make_headers({local, peer, {random_udp_port(), random_udp_port()}, ecn});
   }
   [[nodiscard]] std::uint16_t random_udp_port() noexcept {
     const InterfaceOptions& range = options_.interface.options;

@@ -20,16 +20,10 @@
 #include <proa/base/units.hpp>
 #include <proa/mem/packet.hpp>
 #include <proa/nic/nic.hpp>
+#include <proa/nic/sim_link.hpp>
 #include <proa/wire/address.hpp>
 
 namespace proa {
-
-/// The cable between one port and the switch; both directions have the same delay and rate.
-struct SimLinkOptions {
-  Duration delay = std::chrono::microseconds{10};  // one way; four of them make a round trip
-  std::uint64_t bits_per_second = 25'000'000'000;  // 0: frames take no time to leave
-  ByteCount queue_limit = mib(1);                  // waiting at the switch; beyond it: dropped
-};
 
 /// How a port spreads received frames over its queues; the stack can neither read nor set it.
 enum class SimRss : std::uint8_t {
@@ -59,6 +53,9 @@ struct SimNetworkCounters {
   std::uint64_t queue_drops = 0;  // the queue of a port's link was full
   std::uint64_t unknown_mac = 0;  // fixed switching: nobody has that address
   std::uint64_t port_gone = 0;    // link down, or the port was destroyed
+  std::uint64_t cut = 0;          // by a partition
+  std::uint64_t link_losses = 0;  // SimLoss
+  std::uint64_t marked = 0;       // CE; these were not lost
 };
 
 class SimPort;
@@ -74,11 +71,13 @@ struct SimBuffer {
 };
 
 struct SimEvent {
+  static constexpr std::uint32_t no_port = ~0U;
   Instant at;
   std::uint64_t id;
   SimBuffer* buffer;
   std::uint32_t port;  // at the switch: where it came from; else where it goes
   bool at_switch;
+  std::uint32_t clogged_to = no_port;  // at the switch: it has waited for this port's path
   [[nodiscard]] bool after(const SimEvent& other) const noexcept {
     return at != other.at ? at > other.at : id > other.id;
   }
@@ -124,6 +123,10 @@ class SimNetwork {
     return limit;
   }
 
+  /// Partitions and clogged paths; replaces what there was. Each entry is one direction of one
+  /// pair.
+  void set_path_faults(std::vector<SimPathFault> faults) { path_faults_ = std::move(faults); }
+
   [[nodiscard]] Instant now() const noexcept { return now_; }
   [[nodiscard]] std::size_t frames_under_way() const noexcept { return events_.size(); }
   [[nodiscard]] const SimNetworkCounters& counters() const noexcept { return counters_; }
@@ -158,14 +161,16 @@ class SimNetwork {
     buffers_.push_back(std::move(made));
   }
 
-  void schedule(Instant at, detail::SimBuffer* buffer, std::uint32_t port, bool at_switch) {
-    events_.push_back({at, next_id_++, buffer, port, at_switch});
+  void schedule(Instant at, detail::SimBuffer* buffer, std::uint32_t port, bool at_switch,
+                std::uint32_t clogged_to = detail::SimEvent::no_port) {
+    events_.push_back({at, next_id_++, buffer, port, at_switch, clogged_to});
     std::push_heap(events_.begin(), events_.end(),
                    [](const auto& a, const auto& b) { return a.after(b); });
   }
   /// One event; true if a frame reached a port.
   bool step() noexcept;
   void forward(Instant at, detail::SimBuffer* buffer, std::uint32_t from) noexcept;
+  void pass(Instant at, detail::SimBuffer* buffer, std::uint32_t from, std::uint32_t to) noexcept;
   void queue_for(Instant at, detail::SimBuffer* buffer, std::uint32_t to) noexcept;
   void flood(Instant at, detail::SimBuffer* buffer, std::uint32_t from) noexcept;
   void learn(MacAddress mac, std::uint32_t port);
@@ -183,6 +188,7 @@ class SimNetwork {
   std::vector<detail::SimEvent> events_;
   std::vector<SimPort*> ports_;
   std::vector<std::pair<MacAddress, std::uint32_t>> learned_;
+  std::vector<SimPathFault> path_faults_;
   std::vector<std::unique_ptr<detail::SimBuffer>> buffers_;
   std::vector<detail::SimBuffer*> free_;
   SimNetworkCounters counters_;
@@ -214,6 +220,8 @@ class SimPort {
   [[nodiscard]] SimNic nic(std::uint32_t queue = 0) noexcept;
   [[nodiscard]] const SimPortOptions& options() const noexcept { return options_; }
   [[nodiscard]] SimNetwork& network() noexcept { return *network_; }
+  /// What SimPathFault calls this port.
+  [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
 
   // What happens to NICs in the middle of a run.
   void set_link_up(bool up) noexcept { link_up_ = up; }
@@ -268,6 +276,7 @@ class SimPort {
   std::uint32_t index_;
   Instant up_busy_{};    // port to switch: sending until
   Instant down_busy_{};  // switch to port: sending until
+  detail::SimLossState up_loss_, down_loss_;
   bool link_up_ = true;
 };
 

@@ -112,7 +112,12 @@ inline bool SimPort::transmit(Instant now, detail::SimQueue& queue, Packet& pack
   queue.counters.tx_bytes += buffer->length;
   up_busy_ = std::max(now, up_busy_) + wire_time(buffer->length);
   if (up_busy_ > now) queue.tx.push_back(up_busy_);
-  network_->schedule(up_busy_ + options_.link.delay, buffer, index_, true);
+  if (up_loss_.loses(options_.link.to_switch, network_->prng_)) {
+    ++network_->counters_.link_losses;
+    network_->give_back(buffer);
+  } else {
+    network_->schedule(up_busy_ + options_.link.delay, buffer, index_, true);
+  }
   return true;
 }
 
@@ -121,6 +126,10 @@ inline bool SimNetwork::step() noexcept {
                 [](const auto& a, const auto& b) { return a.after(b); });
   const detail::SimEvent event = events_.back();
   events_.pop_back();
+  if (event.at_switch && event.clogged_to != detail::SimEvent::no_port) {
+    pass(event.at, event.buffer, event.port, event.clogged_to);
+    return false;
+  }
   if (event.at_switch) {
     forward(event.at, event.buffer, event.port);
     return false;
@@ -164,7 +173,7 @@ inline void SimNetwork::forward(Instant at, detail::SimBuffer* buffer,
   if (to.is_multicast()) return flood(at, buffer, from);
   if (const auto port = port_of(to)) {
     if (*port == from) return give_back(buffer);  // a switch does not send a frame back
-    return queue_for(at, buffer, *port);
+    return pass(at, buffer, from, *port);
   }
   if (switching_ == SimSwitching::learning) return flood(at, buffer, from);
   ++counters_.unknown_mac;
@@ -178,9 +187,23 @@ inline void SimNetwork::flood(Instant at, detail::SimBuffer* buffer, std::uint32
     detail::SimBuffer* copy = take_buffer();
     copy->length = buffer->length;
     std::memcpy(copy->data, buffer->data, buffer->length);
-    queue_for(at, copy, i);
+    pass(at, copy, from, i);
   }
   give_back(buffer);
+}
+
+/// From the switch's ingress to the queue of a port, unless the path between the two is faulty.
+inline void SimNetwork::pass(Instant at, detail::SimBuffer* buffer, std::uint32_t from,
+                             std::uint32_t to) noexcept {
+  for (const SimPathFault& fault : path_faults_) {
+    if (fault.from != from || fault.to != to) continue;
+    if (fault.cut) {
+      ++counters_.cut;
+      return give_back(buffer);
+    }
+    if (fault.clogged_until > at) return schedule(fault.clogged_until, buffer, from, true, to);
+  }
+  queue_for(at, buffer, to);
 }
 
 inline void SimNetwork::queue_for(Instant at, detail::SimBuffer* buffer,
@@ -190,12 +213,21 @@ inline void SimNetwork::queue_for(Instant at, detail::SimBuffer* buffer,
     ++counters_.port_gone;
     return give_back(buffer);
   }
-  if (port->queued_bytes(at, port->down_busy_) > port->options_.link.queue_limit.value) {
+  const SimLinkOptions& link = port->options_.link;
+  const std::uint64_t waiting = port->queued_bytes(at, port->down_busy_);
+  if (waiting > link.queue_limit.value) {
     ++counters_.queue_drops;
     return give_back(buffer);
   }
+  const bool marks = waiting > link.mark_above.value ||
+                     (link.mark_ppm != 0 && prng_.chance(link.mark_ppm, 1'000'000));
+  if (marks && detail::sim_mark_ce({buffer->data, buffer->length})) ++counters_.marked;
   ++counters_.forwarded;
   port->down_busy_ = std::max(at, port->down_busy_) + port->wire_time(buffer->length);
+  if (port->down_loss_.loses(link.to_port, prng_)) {
+    ++counters_.link_losses;
+    return give_back(buffer);
+  }
   schedule(port->down_busy_ + port->options_.link.delay, buffer, to, false);
 }
 

@@ -21,8 +21,9 @@ struct FlowOptions {
   std::uint32_t credit_window_first = 64U << 10U;     // grows by doubling while it is used up
   std::uint32_t credit_window_max = 4U << 20U;        // BDP of 25 Gbit/s at 1.3 ms
   CongestionKind congestion = CongestionKind::swift;  // where the policy leaves the choice
-  Duration ack_delay_max = 25us;                      // a quarter of the usual cloud RTT of 100 us
-  Duration ack_delay_min = 5us;  // an application behind a channel needs 1 to 4 us to answer
+  bool ecn = false;  // RFC 3168: packets say they understand CE; for networks known to mark it
+  Duration ack_delay_max = 25us;  // a quarter of the usual cloud RTT of 100 us
+  Duration ack_delay_min = 5us;   // an application behind a channel needs 1 to 4 us to answer
   std::uint32_t ack_every_packets = 8;
   Duration probe_slack = 25us;          // the peer's largest ack delay
   Duration probe_variation_min = 20us;  // scheduler jitter of a poller
