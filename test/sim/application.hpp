@@ -39,6 +39,8 @@ class Application {
   [[nodiscard]] bool all_submitted() const noexcept { return next_ == script_->messages.size(); }
   [[nodiscard]] std::uint64_t submitted() const noexcept { return numbers_.size(); }
   [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
+  [[nodiscard]] std::uint64_t received_bytes() const noexcept { return received_bytes_; }
+  [[nodiscard]] Instant received_at() const noexcept { return received_at_; }  // the newest
   /// The application was told that everything it wanted to know about arrived.
   [[nodiscard]] bool all_told() const noexcept { return told_ >= told_wanted_; }
 
@@ -148,6 +150,8 @@ class Application {
       fail("message " + std::to_string(received_) + " differs at byte " + std::to_string(wrong) +
            " of " + std::to_string(bytes.size()) + " (lost, repeated, out of order or altered)");
     ++received_;
+    received_bytes_ += bytes.size();
+    received_at_ = now;
     const auto max = static_cast<std::uint64_t>(script_->lease_max.count());
     if (max == 0) return (*memory_)->release(event.message);
     leases_.push_back({now + Duration{static_cast<std::int64_t>(prng_.below(max))}, event.message});
@@ -181,7 +185,8 @@ class Application {
   Instant next_at_{};
   std::optional<MessageBlock> made_;
   std::vector<MessageNumber> numbers_;
-  std::uint64_t received_ = 0, told_ = 0, told_wanted_ = 0;
+  std::uint64_t received_ = 0, received_bytes_ = 0, told_ = 0, told_wanted_ = 0;
+  Instant received_at_{};
   std::deque<Lease> leases_;
   std::optional<Reason> end_;
 };

@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <proa/base/prng.hpp>
 #include <proa/base/time.hpp>
+#include <proa/transport/congestion.hpp>
+
+#include "faults.hpp"
 
 namespace proa::sim {
 
@@ -23,21 +27,6 @@ enum class Mode : std::uint8_t {
 };
 inline constexpr std::array<const char*, 5> mode_names{"converge", "early_close", "reset",
                                                        "partition", "nobody"};
-
-/// Of one direction; shares are parts per million.
-struct LinkFaults {
-  std::uint32_t loss_ppm = 0, burst_max = 1;
-  std::uint32_t duplicate_ppm = 0;
-  std::uint32_t corrupt_ppm = 0;
-  bool single_bit = false;
-  std::uint32_t reorder_ppm = 0;
-  Duration reorder_max{};
-};
-
-struct Blackhole {
-  Instant from, to;
-  std::array<bool, 2> direction{};
-};
 
 struct PlannedMessage {
   std::uint32_t length = 0;
@@ -55,6 +44,7 @@ struct Plan {
   Mode mode = Mode::converge;
   std::array<LinkFaults, 2> faults;  // [0]: towards host 0
   std::vector<Blackhole> blackholes;
+  std::vector<Clog> clogs;
   Duration delay = 20us;  // one way; a quarter of it is the switch's business elsewhere
   std::uint64_t bits_per_second = 25'000'000'000;
   std::uint64_t queue_bytes = std::uint64_t{1} << 20U;
@@ -68,6 +58,14 @@ struct Plan {
   std::uint64_t receive_bytes = std::uint64_t{64} << 20U;
   std::uint32_t closer = 0;                   // which host closes or resets; 2: both close
   std::vector<std::array<Script, 2>> script;  // per pair, per host
+
+  // What the flows are told; the seeds leave it alone.
+  CongestionKind congestion = CongestionKind::swift;
+  std::uint32_t send_queue_bytes_max = 32U << 20U;  // what an application may have outstanding
+  std::uint32_t credit_window_max = 4U << 20U;
+  Duration idle_limit = 30s;
+  std::optional<std::uint32_t> first_number;  // of both ends' packets; else random
+  std::uint32_t incarnation = 0;              // of both hosts; names their flow ids too
 };
 
 namespace detail {

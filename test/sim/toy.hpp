@@ -410,6 +410,8 @@ struct ToyTraits {
   using Options = ToyFlow::Options;
   static inline Bug bug = Bug::none;
   static Options options(const Plan&) { return {}; }
+  static constexpr std::size_t head_bytes = 0;
+  static void write_head(std::span<std::byte>) {}
   static Drop deliver(Flow& flow, const Arrival& arrival, std::span<const std::byte> datagram) {
     return flow.handle_datagram(arrival, datagram);
   }

@@ -1,406 +1,134 @@
-// Simulation: two hosts, several flows between them, one wire, one clock, and the oracles.
+// Simulation: a scene that plays the plan of one seed to one of the five ends.
 #pragma once
-#include <array>
-#include <cstdio>
-#include <memory>
+#include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include <proa/mem/scratch_pool.hpp>
-#include <proa/transport/events.hpp>
-#include <proa/wire/drop.hpp>
-
-#include "application.hpp"
-#include "checked_memory.hpp"
-#include "plan.hpp"
-#include "wire.hpp"
+#include "scene.hpp"
 
 namespace proa::sim {
 
 struct Outcome {
   std::string failure;  // empty: every oracle was content
-  std::uint64_t trace = 0xcbf2'9ce4'8422'2325U;
+  std::uint64_t trace = 0;
   Instant ended{};
   std::uint64_t messages = 0, steps = 0;
   WireCounters wire;
 };
 
-struct RunOptions {
-  bool print = false;
-  std::uint32_t audit_every = 16;  // calls between two looks at broken_invariant(), which is O(n)
-};
-
-/// What a flow is made of, for the traits that make it.
-template <class Options>
-struct FlowSetup {
-  const Options* options;  // the host's; outlives its flows
-  CheckedMemory* memory;
-  ScratchPool* scratch;
-  const Plan* plan;
-  std::uint32_t pair;
-  std::uint64_t seed;
-  Instant now;
-  Instant deadline;
-};
-
-/// `Traits` names the endpoint under test (see transport_traits.hpp and toy.hpp):
-/// - Flow: the API of transport/flow.hpp; Options and options(plan): what flows of a host share;
-/// - connect(setup): a client's flow; accept(setup, datagram): a server's, or null if the datagram
-///   opens none; deliver(flow, arrival, datagram): hands a datagram to the flow;
-/// - describe(datagram): one line for --trace.
 template <class Traits>
-class World {
+class World : private Scene<Traits> {
  public:
-  using Flow = typename Traits::Flow;
-  using Setup = FlowSetup<typename Traits::Options>;
-
+  using Base = Scene<Traits>;
   World(const Plan& plan, const RunOptions& options)
-      : plan_(plan),
-        options_(options),
-        prng_(plan.seed),
-        wire_(plan_, prng_.next()),
-        packet_(plan.packet_bytes) {
-    for (auto& host : hosts_) host = std::make_unique<Host>(plan_);
-    for (std::uint32_t i = 0; i < plan_.pairs; ++i) pairs_.push_back(make_pair(i));
-  }
+      : Base(plan, options), closed_by_us_(plan.pairs) {}
 
   Outcome run() {
+    Outcome out;
     try {
       run_mode();
     } catch (const Failure& failure) {
-      outcome_.failure = failure.what();
-      for (auto& pair : pairs_) pair.app[0]->stop();
+      out.failure = failure.what();
     }
-    outcome_.ended = now_;
-    outcome_.wire = wire_.counters();
-    for (const auto& pair : pairs_)
-      outcome_.messages += pair.app[0]->received() + pair.app[1]->received();
-    return outcome_;
+    out.trace = this->trace();
+    out.ended = this->now();
+    out.steps = this->steps();
+    out.wire = this->wire().counters();
+    for (std::uint32_t pair = 0; pair < this->pairs(); ++pair)
+      out.messages += this->app(client, pair).received() + this->app(server, pair).received();
+    return out;
   }
 
  private:
-  static constexpr std::uint32_t client = 0, server = 1;
-  static constexpr std::uint32_t transmit_budget = 20'000;  // packets of one flow at one instant
-  static constexpr std::uint32_t same_instant_max = 20'000;
-  static constexpr std::uint64_t steps_max = 5'000'000;
-  static constexpr Duration convergence_limit = 20s;  // of virtual time after healing
-  static constexpr Duration silence_limit = 60s;      // twice the idle limit
-
-  struct Host {
-    explicit Host(const Plan& plan)
-        : memory(HeapMemory::Options{std::uint64_t{64} << 20U, plan.receive_bytes,
-                                     plan.message_bytes_max}),
-          scratch(std::uint64_t{64} << 20U),
-          options(Traits::options(plan)) {}
-    CheckedMemory memory;
-    CheckedMemory* memory_pointer = &memory;
-    ScratchPool scratch;
-    typename Traits::Options options;
-    Instant stalled_until{};
-    Instant stalled_since{};
-    bool settled = false;  // it had nothing more to do when time passed last
-    std::vector<std::uint32_t> waiting_for_memory;  // pairs, first come first served
-  };
-  struct Pair {
-    std::array<std::unique_ptr<Flow>, 2> flow;
-    std::array<std::unique_ptr<Application>, 2> app;
-    bool server_came = false;
-    bool closed_by_us = false;
-  };
-
-  // ---- the run
+  [[nodiscard]] const Plan& plan() const noexcept { return Base::plan(); }
 
   void run_mode() {
-    const Instant chaos_ends = Instant{} + plan_.chaos;
-    switch (plan_.mode) {
+    const Instant chaos_ends = Instant{} + plan().chaos;
+    switch (plan().mode) {
       case Mode::converge:
-        if (!run_until([&] { return everything_arrived(); }, chaos_ends)) heal_and_converge();
-        wire_.heal();
+        if (!this->run_until([&] { return this->everything_arrived(); }, chaos_ends))
+          this->heal_and_converge();
+        this->wire().heal();
         close_all();
         break;
       case Mode::early_close:
-        if (!run_until([&] { return close_when_submitted(); }, chaos_ends)) wire_.heal();
-        if (!run_until([&] { return close_when_submitted(); }, now_ + convergence_limit))
-          fail("not everything could be submitted");
-        wire_.heal();
+        close_early(chaos_ends);
         break;
       case Mode::reset:
-        (void)run_until([] { return false; }, plan_.end_at);
+        (void)this->run_until([] { return false; }, plan().end_at);
         reset_all();
-        wire_.heal();
+        this->wire().heal();
         break;
       case Mode::partition:
-        (void)run_until([] { return false; }, plan_.end_at);
-        wire_.cut();
+        (void)this->run_until([] { return false; }, plan().end_at);
+        this->wire().cut();
         break;
       case Mode::nobody:
-        wire_.cut();
+        this->wire().cut();
         break;
     }
     finish();
   }
-  void heal_and_converge() {
-    note("heal");
-    wire_.heal();
-    if (!run_until([&] { return everything_arrived(); }, now_ + convergence_limit))
-      fail("no convergence after healing: " + missing());
-  }
   void finish() {
-    if (!run_until([&] { return all_ended(); }, now_ + silence_limit))
-      fail("a flow has not told its application that it ended");
-    if (plan_.mode == Mode::early_close) demand(everything_received(), "closed before delivery");
-    for (auto& pair : pairs_) judge_reasons(pair);
-    if (!run_until([&] { return all_finished(); }, now_ + silence_limit))
-      fail("a flow still has something to do after its end");
-    for (auto& pair : pairs_)
-      for (auto& flow : pair.flow)
-        if (flow) demand(flow->next_timeout() == never, "a timer is armed after the end");
-    destroy();
-  }
-  void destroy() {
-    for (auto& pair : pairs_) {
-      for (auto& app : pair.app) app->finish();
-      for (auto& flow : pair.flow) flow.reset();
-    }
-    for (auto& host : hosts_) {
-      check_memory(*host);
-      demand(host->memory.blocks_out() == 0, "message memory was not given back");
-      demand(host->memory.granted() == 0, "credit was not put back");
-      demand(host->scratch.arena().used() == 0, "scratch blocks were not given back");
-    }
+    this->demand_ends();
+    if (plan().mode == Mode::early_close)
+      demand(this->everything_received(), "closed before delivery");
+    for (std::uint32_t pair = 0; pair < this->pairs(); ++pair) judge_reasons(pair);
+    this->demand_rest();
   }
 
-  /// Steps until `done`, or until nothing happens up to `limit`; true if done.
-  template <class Done>
-  bool run_until(Done done, Instant limit) {
-    settle();
-    while (!done()) {
-      if (std::exchange(asked_, false)) settle();
-      const Instant at = next_time();
-      if (at > limit) {
-        if (limit != never) now_ = std::max(now_, limit);
-        return done();
-      }
-      step(at);
-    }
-    return true;
+  void close_early(Instant chaos_ends) {
+    const auto done = [&] { return close_when_submitted(); };
+    if (!this->run_until(done, chaos_ends)) this->wire().heal();
+    if (!this->run_until(done, this->now() + Base::convergence_limit))
+      fail("not everything could be submitted");
+    this->wire().heal();
   }
-  void step(Instant at) {
-    demand(++outcome_.steps < steps_max, "too many steps: something spins");
-    if (at <= now_)
-      demand(++same_instant_ < same_instant_max, "time stands still");
-    else
-      same_instant_ = 0;
-    now_ = std::max(now_, at);
-    demand_timers();
-    maybe_stall();
-    deliver();
-    for (std::uint32_t host = 0; host < 2; ++host)
-      if (!stalled(host)) fire_timers(host);
-    settle();
-  }
-  /// Applications, memory, events and transmissions of both hosts until all are quiet.
-  void settle() {
-    for (std::uint32_t host = 0; host < 2; ++host) {
-      hosts_[host]->settled = !stalled(host);
-      if (stalled(host)) continue;
-      for (std::uint32_t pair = 0; pair < pairs_.size(); ++pair) drain_events(host, pair);
-      offer_memory(host);
-      for (std::uint32_t pair = 0; pair < pairs_.size(); ++pair) {
-        drain_events(host, pair);
-        act(host, pair);
-        drain_events(host, pair);
-        transmit(host, pair);
-      }
-      check_memory(*hosts_[host]);
-    }
-  }
-
-  [[nodiscard]] Instant next_time() const {
-    Instant at = wire_.next();
-    for (std::uint32_t host = 0; host < 2; ++host) {
-      Instant own = never;
-      for (const auto& pair : pairs_) {
-        if (pair.flow[host]) own = std::min(own, pair.flow[host]->next_timeout());
-        own = std::min(own, pair.app[host]->next_action());
-      }
-      if (stalled(host)) own = hosts_[host]->stalled_until;  // then there may be much to do
-      at = std::min(at, own);
-    }
-    return at;
-  }
-
-  /// What was at rest may want to transmit because time passed only if a timer says so: else an
-  /// engine would not know when to ask.
-  void demand_timers() const {
-    for (const auto& pair : pairs_)
-      for (std::uint32_t host = 0; host < 2; ++host) {
-        const auto& flow = pair.flow[host];
-        if (flow && hosts_[host]->settled && flow->next_timeout() > now_)
-          demand(!flow->wants_transmit(now_), "a flow wants to transmit and set no timer for it");
-      }
-  }
-
-  // ---- what happens in a step
-
-  void maybe_stall() {
-    if (plan_.stall_ppm == 0 || !prng_.chance(plan_.stall_ppm, 1'000'000)) return;
-    Host& host = *hosts_[prng_.below(2)];
-    host.stalled_since = now_;
-    host.stalled_until = now_ + Duration{static_cast<std::int64_t>(prng_.below(
-                                    static_cast<std::uint64_t>(plan_.stall_max.count())))};
-  }
-  [[nodiscard]] bool stalled(std::uint32_t host) const noexcept {
-    return now_ < hosts_[host]->stalled_until;
-  }
-  void deliver() {
-    while (wire_.next() <= now_) {
-      Datagram datagram = wire_.take();
-      if (stalled(datagram.to)) {
-        const Instant until = hosts_[datagram.to]->stalled_until;
-        wire_.put_off(std::move(datagram), until);
-        continue;
-      }
-      deliver_one(datagram);
-      wire_.recycle(std::move(datagram));
-    }
-  }
-  void deliver_one(const Datagram& datagram) {
-    Pair& pair = pairs_[datagram.pair];
-    mix(datagram.id);
-    mix((std::uint64_t{datagram.to} << 32U) | datagram.bytes->size());
-    auto& flow = pair.flow[datagram.to];
-    if (!flow && datagram.to == server && !pair.server_came && plan_.mode != Mode::nobody)
-      flow = accept(datagram);
-    if (!flow) return;
-    Host& host = *hosts_[datagram.to];
-    Arrival arrival;
-    arrival.now = now_;
-    if (host.stalled_until == now_) arrival.uncertainty = now_ - host.stalled_since;
-    const Drop drop = Traits::deliver(*flow, arrival, *datagram.bytes);
-    if (datagram.corrupt) demand(drop != Drop::none, "a corrupt datagram was accepted");
-    if (options_.print) print_datagram(datagram, drop);
-    mix(static_cast<std::uint64_t>(drop));
-    audit(*flow);
-    drain_events(datagram.to, datagram.pair);
-  }
-  std::unique_ptr<Flow> accept(const Datagram& datagram) {
-    auto flow = Traits::accept(setup(server, datagram.pair, now_ + 5s), *datagram.bytes);
-    if (flow) pairs_[datagram.pair].server_came = true;
-    return flow;
-  }
-  void fire_timers(std::uint32_t host) {
-    for (auto& pair : pairs_) {
-      auto& flow = pair.flow[host];
-      if (!flow || flow->next_timeout() > now_) continue;
-      flow->handle_timeout(now_);
-      audit(*flow);
-    }
-  }
-  void drain_events(std::uint32_t host, std::uint32_t index) {
-    Pair& pair = pairs_[index];
-    auto& flow = pair.flow[host];
-    if (!flow) return;
-    for (;;) {
-      const bool said = flow->has_event();
-      const auto event = flow->poll_event();
-      demand(said == event.has_value(), "has_event and poll_event disagree");
-      if (!event) return;
-      mix(static_cast<std::uint64_t>(event->kind) + 100);
-      if (options_.print) print_event(host, index, *event);
-      pair.app[host]->on_event(now_, *event, host == client, *pair.app[1 - host]);
-    }
-  }
-  /// First come, first served, as the engine does: only the oldest may take the block kept back.
-  void offer_memory(std::uint32_t host) {
-    auto& queue = hosts_[host]->waiting_for_memory;
-    for (std::uint32_t i = 0; i < pairs_.size(); ++i) {
-      const auto& flow = pairs_[i].flow[host];
-      const bool queued = std::find(queue.begin(), queue.end(), i) != queue.end();
-      if (flow && flow->wants_memory() && !queued) queue.push_back(i);
-    }
-    while (!queue.empty()) {
-      auto& flow = pairs_[queue.front()].flow[host];
-      if (flow && flow->wants_memory() && !flow->take_memory(now_, true)) return;
-      if (flow) audit(*flow);
-      if (flow && flow->wants_memory()) return;
-      queue.erase(queue.begin());
-    }
-  }
-  void act(std::uint32_t host, std::uint32_t index) {
-    Pair& pair = pairs_[index];
-    if (pair.app[host]->act(now_, pair.flow[host].get()) && pair.flow[host])
-      audit(*pair.flow[host]);
-  }
-  void transmit(std::uint32_t host, std::uint32_t index) {
-    auto& flow = pairs_[index].flow[host];
-    if (!flow) return;
-    for (std::uint32_t n = 0;; ++n) {
-      demand(n < transmit_budget, "poll_transmit does not end");
-      const bool wanted = flow->wants_transmit(now_);
-      const std::size_t size = flow->poll_transmit(now_, packet_);
-      if (size == 0) break;
-      demand(wanted, "poll_transmit wrote what wants_transmit denied");
-      demand(size <= packet_.size(), "a packet is larger than its room");
-      audit(*flow);
-      const std::span<const std::byte> bytes{packet_.data(), size};
-      if (options_.print) print_sent(host, index, bytes);
-      wire_.send(now_, 1 - host, index, bytes);
-    }
-    audit(*flow);
-  }
-
-  // ---- ends
-
   bool close_when_submitted() {
     bool all = true;
-    for (auto& pair : pairs_) {
-      auto& app = *pair.app[plan_.closer];
-      if (pair.closed_by_us) continue;
-      if (!app.established() || !app.all_submitted()) {
+    for (std::uint32_t pair = 0; pair < this->pairs(); ++pair) {
+      if (closed_by_us_[pair]) continue;
+      const auto& app = this->app(plan().closer, pair);
+      if (app.established() && app.all_submitted())
+        close_one(plan().closer, pair);
+      else
         all = false;
-        continue;
-      }
-      close(pair, plan_.closer);
     }
     return all;
   }
   void close_all() {
-    for (auto& pair : pairs_)
+    for (std::uint32_t pair = 0; pair < this->pairs(); ++pair)
       for (std::uint32_t host = 0; host < 2; ++host)
-        if (plan_.closer == 2 || plan_.closer == host) close(pair, host);
+        if (plan().closer == 2 || plan().closer == host) close_one(host, pair);
   }
-  void close(Pair& pair, std::uint32_t host) {
-    const auto closed = pair.flow[host]->close(now_, now_ + silence_limit);
-    demand(closed.has_value(), "close was refused");
-    pair.closed_by_us = asked_ = true;
-    pair.app[host]->stop();
-    audit(*pair.flow[host]);
+  void close_one(std::uint32_t host, std::uint32_t pair) {
+    this->close(host, pair);
+    closed_by_us_[pair] = true;
   }
   void reset_all() {
-    for (auto& pair : pairs_) {
-      const std::uint32_t host = plan_.closer == 1 && pair.app[1]->established() ? 1 : 0;
-      if (pair.flow[host] && !pair.app[host]->ended())
-        pair.flow[host]->reset(now_, Reason::reset_by_application);
-      for (auto& app : pair.app) app->stop();
+    for (std::uint32_t pair = 0; pair < this->pairs(); ++pair) {
+      const bool by_server = plan().closer == 1 && this->app(server, pair).established();
+      const std::uint32_t host = by_server ? server : client;
+      if (this->flow(host, pair) && !this->app(host, pair).ended()) this->reset(host, pair);
+      for (std::uint32_t side = 0; side < 2; ++side) this->stop(side, pair);
     }
   }
+
   /// Each end's reason is one that its mode allows.
-  void judge_reasons(const Pair& pair) const {
+  void judge_reasons(std::uint32_t pair) const {
     for (std::uint32_t host = 0; host < 2; ++host) {
-      if (!must_be_told(pair, host)) continue;
-      const Reason reason = pair.app[host]->reason();
+      if (!this->must_be_told(host, pair)) continue;
+      const Reason reason = this->app(host, pair).reason();
       if (!allowed(reason, host))
         fail("host " + std::to_string(host) + " was told '" + std::string(text(reason)) + "'");
     }
   }
   [[nodiscard]] bool allowed(Reason reason, std::uint32_t host) const noexcept {
-    const bool closer = plan_.closer == 2 || plan_.closer == host;
-    switch (plan_.mode) {
+    const bool closer = plan().closer == 2 || plan().closer == host;
+    switch (plan().mode) {
       case Mode::converge:
       case Mode::early_close:
-        if (plan_.closer == 2 && reason == Reason::closed_by_peer) return true;
+        if (plan().closer == 2 && reason == Reason::closed_by_peer) return true;
         return reason == (closer ? Reason::closed_by_application : Reason::closed_by_peer);
       case Mode::reset:
         return reason == Reason::reset_by_application || reason == Reason::reset_by_peer ||
@@ -414,127 +142,7 @@ class World {
     return false;
   }
 
-  // ---- questions
-
-  [[nodiscard]] bool everything_received() const {
-    for (const auto& pair : pairs_)
-      for (std::uint32_t host = 0; host < 2; ++host)
-        if (!pair.app[host]->all_submitted() ||
-            pair.app[1 - host]->received() != pair.app[host]->submitted())
-          return false;
-    return true;
-  }
-  [[nodiscard]] bool everything_arrived() const {
-    for (const auto& pair : pairs_)
-      for (const auto& app : pair.app) {
-        if (app->ended()) fail("a flow ended by itself: " + std::string(text(app->reason())));
-        if (!app->established() || !app->all_told()) return false;
-      }
-    return everything_received();
-  }
-  [[nodiscard]] bool all_ended() const {
-    for (const auto& pair : pairs_)
-      for (std::uint32_t host = 0; host < 2; ++host)
-        if (must_be_told(pair, host) && !pair.app[host]->ended()) return false;
-    return true;
-  }
-  /// A server's application hears of the end of what it was told of; a half-open flow it never saw.
-  [[nodiscard]] static bool must_be_told(const Pair& pair, std::uint32_t host) {
-    if (!pair.flow[host]) return false;
-    return host == client || pair.app[host]->established() || !pair.flow[host]->finished();
-  }
-  [[nodiscard]] bool all_finished() const {
-    for (const auto& pair : pairs_)
-      for (const auto& flow : pair.flow)
-        if (flow && !flow->finished()) return false;
-    return true;
-  }
-  [[nodiscard]] std::string missing() const {
-    std::string out;
-    for (std::size_t i = 0; i < pairs_.size(); ++i)
-      for (std::uint32_t host = 0; host < 2; ++host) {
-        const auto& from = *pairs_[i].app[host];
-        const auto& to = *pairs_[i].app[1 - host];
-        if (from.all_submitted() && to.received() == from.submitted() && from.all_told()) continue;
-        out += "pair " + std::to_string(i) + " from host " + std::to_string(host) + ": " +
-               std::to_string(from.submitted()) + " submitted, " + std::to_string(to.received()) +
-               " received" + (from.all_submitted() ? "" : ", more to submit") +
-               (from.all_told() ? "" : ", sent not told") + "; ";
-      }
-    return out;
-  }
-  void audit(const Flow& flow) {
-    if (++calls_ % options_.audit_every != 0) return;
-    if (const char* why = flow.broken_invariant()) fail(std::string("broken invariant: ") + why);
-  }
-  void check_memory(const Host& host) const {
-    if (const char* why = host.memory.complaint()) fail(why);
-    if (calls_ % options_.audit_every == 0)
-      demand(host.memory.ledger_consistent(), "the memory ledger does not add up");
-  }
-
-  // ---- setting up, telling
-
-  Setup setup(std::uint32_t host, std::uint32_t pair, Instant deadline) {
-    return {&hosts_[host]->options,
-            &hosts_[host]->memory,
-            &hosts_[host]->scratch,
-            &plan_,
-            pair,
-            prng_.next(),
-            now_,
-            deadline};
-  }
-  Pair make_pair(std::uint32_t index) {
-    Pair pair;
-    for (std::uint32_t host = 0; host < 2; ++host)
-      pair.app[host] =
-          std::make_unique<Application>(plan_.script[index][host], hosts_[host]->memory_pointer,
-                                        ContentKey{plan_.seed, index, host, 0},
-                                        ContentKey{plan_.seed, index, 1 - host, 0}, prng_.next());
-    pair.flow[client] = Traits::connect(setup(client, index, now_ + 10s));
-    return pair;
-  }
-  void mix(std::uint64_t v) noexcept {
-    const auto t = static_cast<std::uint64_t>(now_.time_since_epoch().count());
-    outcome_.trace = (outcome_.trace ^ v ^ (t << 8U)) * 0x100'0000'01b3U;
-  }
-  [[nodiscard]] double us() const noexcept {
-    return static_cast<double>(now_.time_since_epoch().count()) / 1e3;
-  }
-  void note(const char* what) const {
-    if (options_.print) std::printf("%14.3f us  %s\n", us(), what);
-  }
-  void print_datagram(const Datagram& d, Drop drop) const {
-    std::printf("%14.3f us  host %u flow %u  <- %s%s%s\n", us(), d.to, d.pair,
-                Traits::describe(*d.bytes).c_str(), drop == Drop::none ? "" : "  dropped: ",
-                drop == Drop::none ? "" : std::string(text(drop)).c_str());
-  }
-  void print_sent(std::uint32_t host, std::uint32_t pair, std::span<const std::byte> bytes) const {
-    std::printf("%14.3f us  host %u flow %u  -> %s\n", us(), host, pair,
-                Traits::describe(bytes).c_str());
-  }
-  void print_event(std::uint32_t host, std::uint32_t pair, const FlowEvent& event) const {
-    static constexpr std::array<const char*, 6> names{"accepted", "connected", "message",
-                                                      "sent",     "writable",  "closed"};
-    std::printf("%14.3f us  host %u flow %u  event %s number %u length %u %s\n", us(), host, pair,
-                names[static_cast<std::size_t>(event.kind)], event.number.wire(),
-                event.message.length,
-                event.kind == FlowEventKind::closed ? std::string(text(event.reason)).c_str() : "");
-  }
-
-  const Plan plan_;
-  RunOptions options_;
-  Prng prng_;
-  Wire wire_;
-  std::vector<std::byte> packet_;
-  Instant now_{};
-  bool asked_ = false;  // something was asked of a flow outside settle()
-  std::uint32_t same_instant_ = 0;
-  std::uint64_t calls_ = 0;
-  std::array<std::unique_ptr<Host>, 2> hosts_;
-  std::vector<Pair> pairs_;
-  Outcome outcome_;
+  std::vector<bool> closed_by_us_;
 };
 
 }  // namespace proa::sim

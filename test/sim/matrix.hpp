@@ -1,0 +1,118 @@
+// Simulation: what the rows of TEST-MATRIX part A share: the base plan, seeds, and a look at what
+// goes over the wire.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "transport_traits.hpp"
+
+namespace proa::sim {
+
+using Product = TransportTraits<>;
+using ProductScene = Scene<Product>;
+
+/// Base of part A: RTT 40 us, 25 Gbit/s, nothing goes wrong, one client and one server.
+inline Plan base_plan(std::uint64_t seed, std::uint32_t pairs = 1) {
+  Plan plan;
+  plan.seed = seed;
+  plan.pairs = pairs;
+  plan.script.resize(pairs);
+  return plan;
+}
+
+/// `count` messages from `host` on every flow, `gap` apart; the application asks to be told of the
+/// last one.
+inline void add_messages(Plan& plan, std::uint32_t host, std::uint32_t count, std::uint32_t length,
+                         Duration gap = {}) {
+  for (auto& both : plan.script) {
+    auto& messages = both[host].messages;
+    messages.insert(messages.end(), count, PlannedMessage{length, gap, false});
+    messages.back().notify = true;
+  }
+}
+
+inline LinkFaults random_loss(std::uint32_t ppm, std::uint32_t burst_max = 1) {
+  LinkFaults out;
+  out.loss_ppm = ppm;
+  out.burst_max = burst_max;
+  return out;
+}
+
+/// The seeds of a row: PROA_SIM_SEED names one; PROA_SIM_SEEDS=few (sanitizers), short (the
+/// default) or all says how many.
+inline std::vector<std::uint64_t> seeds(std::uint32_t short_count, std::uint32_t all_count) {
+  if (const char* one = std::getenv("PROA_SIM_SEED")) return {std::strtoull(one, nullptr, 0)};
+  const char* set = std::getenv("PROA_SIM_SEEDS");
+  const std::string how_many = set == nullptr ? "short" : set;
+  std::uint32_t count = short_count;
+  if (how_many == "few") count = (short_count + 3) / 4;
+  if (how_many == "all") count = all_count;
+  std::vector<std::uint64_t> out;
+  for (std::uint64_t seed = 1; seed <= count; ++seed) out.push_back(seed);
+  return out;
+}
+/// Long parameters are asked for.
+inline bool in_full() {
+  const char* set = std::getenv("PROA_SIM_SEEDS");
+  return set != nullptr && std::string{set} == "all";
+}
+inline bool in_brief() {
+  const char* set = std::getenv("PROA_SIM_SEEDS");
+  return set != nullptr && std::string{set} == "few";
+}
+inline RunOptions run_options() {
+  return {std::getenv("PROA_SIM_TRACE") != nullptr, in_full() ? 1024U : 256U};
+}
+
+/// A message part a packet carries.
+struct CarriedPart {
+  std::uint32_t message = 0, offset = 0, length = 0;
+};
+
+/// What one packet is, as read from its bytes.
+struct SeenPacket {
+  Instant at;
+  std::uint32_t to = 0;
+  std::uint64_t index = 0;  // of its direction, from 0
+  PacketType type = PacketType::data;
+  std::uint32_t number = 0;
+  std::uint32_t bytes = 0;
+  bool eliciting = false;  // more than acknowledgement and credit
+  std::vector<CarriedPart> parts;
+};
+
+inline SeenPacket look_at(const Passing& passing) {
+  SeenPacket out{passing.now, passing.to, passing.index, {}, 0, 0, false, {}};
+  out.bytes = static_cast<std::uint32_t>(passing.bytes.size());
+  PacketHeader header;
+  if (PacketHeader::parse(passing.bytes, header) != Drop::none) return out;
+  out.type = header.type;
+  out.number = header.number.wire();
+  out.eliciting = header.type != PacketType::data;
+  if (out.eliciting) return out;
+  FrameReader reader{Crc32c::open(passing.bytes).subspan(PacketHeader::size)};
+  AckBits bits;
+  if (!reader.take_ack(bits)) return out;
+  for (Frame frame; reader.next(frame);) {
+    if (frame.type != FrameType::ecn) out.eliciting = true;
+    if (frame.type != FrameType::whole && frame.type != FrameType::part) continue;
+    out.parts.push_back(
+        {frame.number.wire(), frame.offset, static_cast<std::uint32_t>(frame.bytes.size())});
+  }
+  return out;
+}
+
+/// How long after the last packet a sender waits before its probe number `n`, from 0:
+/// ARCHITECTURE, "Loss", written down a second time.
+inline Duration expected_probe_wait(const FlowInfo& info, std::uint32_t n) {
+  if (n == 0) return 2 * info.smoothed_rtt + 25us;
+  Duration wait = info.smoothed_rtt + std::max(4 * info.rtt_variation, Duration{20us}) + 25us;
+  for (std::uint32_t i = 1; i < n && wait < 1s; ++i) wait *= 2;
+  return std::min(wait, Duration{1s});
+}
+
+}  // namespace proa::sim
