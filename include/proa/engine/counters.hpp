@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include <proa/engine/paths.hpp>
 #include <proa/nic/nic.hpp>
 #include <proa/wire/drop.hpp>
 
@@ -15,6 +16,10 @@ struct EngineCounters {
   std::uint64_t tx_ring_full = 0;              // bursts the NIC did not take completely
   std::uint64_t tx_pool_empty = 0;             // no packet to fill
   std::uint64_t loopback_packets = 0;          // between two applications of this engine
+  std::uint64_t handed_over = 0;               // packets of other engines' flows, given to them
+  std::uint64_t handed_to_us = 0;              // and the other way round
+  std::uint64_t path_changes = 0;              // flows that took another pair of UDP ports
+  PathCounters paths;
   std::uint64_t flows_connecting = 0, flows_accepted = 0, flows_ended = 0;
   std::uint64_t flows_now = 0;
   std::uint64_t answers_refuse = 0, answers_retry = 0, answers_unknown_flow = 0;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -14,11 +15,13 @@
 #include <proa/engine/answers.hpp>
 #include <proa/engine/app_side.hpp>
 #include <proa/engine/counters.hpp>
+#include <proa/engine/engine_group.hpp>
 #include <proa/engine/flow_slot.hpp>
 #include <proa/engine/flow_table.hpp>
 #include <proa/engine/interface.hpp>
 #include <proa/engine/lazy_array.hpp>
 #include <proa/engine/options.hpp>
+#include <proa/engine/paths.hpp>
 #include <proa/engine/policy.hpp>
 #include <proa/engine/timing_wheel.hpp>
 #include <proa/engine/tx_queue.hpp>
@@ -55,6 +58,7 @@ class Engine {
     activate_touched();
     transmit();
     settle_touched();
+    if (to_ring_ != 0) ring_others();
   }
 
   // --- requests of the application's side, before or during pull() ---
@@ -96,17 +100,17 @@ class Engine {
     touch(slot);
     return {};
   }
-  [[nodiscard]] Expected<void> listen(std::uint32_t app, std::uint16_t port) noexcept {
+  /// New flows to a port on which several listen, on this engine or others, spread over them.
+  [[nodiscard]] Expected<void> listen(std::uint32_t app, std::uint16_t port,
+                                      ListenSharing sharing = {}) noexcept {
     if (port == 0 || app >= apps_.size()) return failed(Reason::invalid_argument);
-    if (listeners_[port] != 0) return failed(Reason::port_in_use);
-    listeners_[port] = app + 1;
+    const Reason why = group_->listeners().add(port, {index_, app}, sharing);
+    if (why != Reason::none) return failed(why);
     return {};
   }
   /// Flows accepted before stay open. False: `app` does not listen there.
   bool unlisten(std::uint32_t app, std::uint16_t port) noexcept {
-    if (listeners_[port] != app + 1) return false;
-    listeners_[port] = 0;
-    return true;
+    return group_->listeners().remove(port, {index_, app});
   }
   /// The application is gone: its open flows are reset, closing ones finish by their own deadline,
   /// nothing more is delivered to it. Its memory must live until flow_count(app) is 0.
@@ -141,12 +145,31 @@ class Engine {
   [[nodiscard]] Instant now() const noexcept { return now_; }
   /// Whether another turn has something to do besides receiving.
   [[nodiscard]] bool needs_turn() const noexcept {
-    return must_transmit() || touched_count_ != 0 || loopback_count_ != 0 || catching_up_;
+    return must_transmit() || touched_count_ != 0 || loopback_count_ != 0 || catching_up_ ||
+           (inbox_ != nullptr && !inbox_->empty());
   }
   /// When to take a turn at the latest if nothing arrives; at once when needs_turn().
   [[nodiscard]] Instant next_timeout() const noexcept {
     if (needs_turn()) return now_;
-    return std::min(wheel_.next_expiry(), interface_.next_timeout());
+    return std::min({wheel_.next_expiry(), interface_.next_timeout(), paths_.next_timeout()});
+  }
+  /// Before sleeping: false when another engine has handed something over; disarm_handover() is due
+  /// either way. The group's bell() rings while armed.
+  [[nodiscard]] bool arm_handover() noexcept {
+    return inbox_ == nullptr || inbox_->declare_asleep();
+  }
+  void disarm_handover() noexcept {
+    if (inbox_ == nullptr) return;
+    inbox_->declare_awake();
+    group_->hush(index_);
+  }
+  [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
+  [[nodiscard]] EngineGroup& group() const noexcept { return *group_; }
+  /// The pair of UDP ports a flow sends by, for tools and tests.
+  [[nodiscard]] std::optional<UdpPorts> path_of(FlowKey key) const noexcept {
+    const std::uint32_t slot = flows_.find(key);
+    if (slot == no_slot) return std::nullopt;
+    return flows_[slot].header.ports();
   }
   /// The thread slept on the NIC's own descriptors: nothing waited in the ring before `at`. Without
   /// it a sample's uncertainty reaches back to the last turn.
@@ -157,6 +180,11 @@ class Engine {
  private:
   using Slot = detail::FlowSlot<FlowT>;
   using Integrity = typename Policy::Integrity;
+  /// How a packet came here.
+  struct Way {
+    Via via = Via::nic;
+    std::uint32_t engine = 0;  // whose queue the NIC chose
+  };
   static constexpr std::size_t rx_burst_packets = 32;
   static constexpr Duration neighbour_recheck = std::chrono::milliseconds{1};
   static constexpr std::size_t loopback_packets = 64;
@@ -166,6 +194,7 @@ class Engine {
   // turn.hpp, in the order of a turn
   [[nodiscard]] bool must_transmit() const noexcept {
     return !active_.empty() || tx_.waiting() != 0 || interface_.next_timeout() <= now_ ||
+           paths_.next_timeout() <= now_ ||
            (interface_.version() != neighbours_seen_ && !waiting_for_neighbour_.empty());
   }
   void transmit() noexcept;
@@ -184,14 +213,31 @@ class Engine {
   template <class Handle>
   void handle_burst(std::size_t count, Handle&& handle) noexcept;
   Drop receive_frame(const Packet& packet, Arrival& arrival) noexcept;
-  Drop receive_datagram(const UdpArrival& from, const Arrival& arrival) noexcept;
-  Drop receive_syn(const UdpArrival& from, const Arrival& arrival) noexcept;
-  Drop open_server_flow(const UdpArrival& from, const Arrival& arrival, const PacketHeader& header,
-                        const SynBody& syn) noexcept;
+  Drop receive_datagram(const UdpArrival& from, const Arrival& arrival, Way way) noexcept;
+  Drop receive_syn(const UdpArrival& from, const Arrival& arrival, Way way) noexcept;
+  Drop open_server_flow(const UdpArrival& from, const Arrival& arrival,
+                        const VerifiedPacket& packet, const SynBody& syn, Way way) noexcept;
   [[nodiscard]] Drop validate(const UdpArrival& from, const PacketHeader& header,
                               const SynBody& syn) noexcept;
   Drop refuse(const UdpArrival& from, const PacketHeader& syn, Reason why, Drop drop) noexcept;
   Drop no_such_flow(const UdpArrival& from) noexcept;
+
+  // handover_inline.hpp
+  Drop hand_over(const UdpArrival& from, Via via, std::uint32_t owner) noexcept;
+  [[nodiscard]] bool take_handovers() noexcept;
+  void spread_news() noexcept;
+  void ring_others() noexcept;
+  // path_inline.hpp
+  void join_route(Slot& host) noexcept;
+  void look_at_path(std::uint32_t slot, const UdpArrival& from, Way way, Drop drop) noexcept;
+  void first_path_is_good(Slot& host) noexcept;
+  void find_other_path(std::uint32_t slot) noexcept;
+  void take_path(Slot& host, UdpPorts ports) noexcept;
+  void try_fresh_path(std::uint32_t slot) noexcept;
+  void transmit_probes() noexcept;
+  bool transmit_for(Slot& host, UdpPorts ports, PacketType type, ByteView body) noexcept;
+  Drop receive_path_packet(std::uint32_t slot, const UdpArrival& from, Way way) noexcept;
+
   template <class Write>
   bool answer(const UdpArrival& to, Write&& write) noexcept;
 
@@ -286,12 +332,10 @@ class Engine {
   [[nodiscard]] HeaderTemplate headers_between(const IpAddress& local,
                                                const IpAddress& peer) noexcept {
     const Ecn ecn = options_.flow.ecn ? Ecn::capable : Ecn::not_capable;
-    return interface_.make_headers({local, peer, {random_udp_port(), random_udp_port()}, ecn});
+    return interface_.make_headers({local, peer, port_range().random_pair(random_), ecn});
   }
-  [[nodiscard]] std::uint16_t random_udp_port() noexcept {
-    const InterfaceOptions& range = options_.interface.options;
-    const std::uint32_t size = 1U + range.udp_port_last - range.udp_port_first;
-    return static_cast<std::uint16_t>(range.udp_port_first + random_.below(size));
+  [[nodiscard]] PortRange port_range() const noexcept {
+    return {options_.interface.options.udp_port_first, options_.interface.options.udp_port_last};
   }
   void give_back_loopback() noexcept {
     nic_->release(std::span{loopback_}.first(loopback_count_));
@@ -336,7 +380,11 @@ class Engine {
   SlotList waiting_for_neighbour_;  // they want to, but their next hop is being resolved
   std::vector<detail::AppState> apps_;
   std::vector<std::uint64_t> apps_with_events_, apps_with_memory_;  // one bit per application
-  detail::LazyArray<std::uint32_t> listeners_;                      // by port: application + 1
+  std::shared_ptr<EngineGroup> group_;
+  std::uint32_t index_;        // in the group, and in the low bits of its flow ids
+  Inbox* inbox_ = nullptr;     // what others hand over; null when there are no others
+  std::uint64_t to_ring_ = 0;  // engines something was put into the inbox of
+  Paths paths_;
   RateLimit answers_;
   std::array<Packet, rx_burst_packets> rx_;
   std::array<Packet, loopback_packets> loopback_;  // frames to ourselves, not yet received
@@ -352,5 +400,7 @@ class Engine {
 }  // namespace proa
 
 #include <proa/engine/engine_inline.hpp>
+#include <proa/engine/handover_inline.hpp>
+#include <proa/engine/path_inline.hpp>
 #include <proa/engine/receive.hpp>
 #include <proa/engine/turn.hpp>

@@ -25,10 +25,16 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
       apps_(std::max(options.apps_max, 1U)),
       apps_with_events_((apps_.size() + 63) / 64),
       apps_with_memory_((apps_.size() + 63) / 64),
-      listeners_(65'536),
+      group_(options.group ? options.group : std::make_shared<EngineGroup>(EngineGroupOptions{})),
+      index_(options.index & (engines_max - 1)),
+      paths_(options.routes_max, options.seed ^ 0x7061'7468'7321U),
       answers_(options.answers_per_second, options.answers_burst),
       touched_(flows_.capacity()) {
   static_assert(AppSideOf<AppSide, Engine>);
+  if (group_->size() > 1) {
+    PROA_CHECK(index_ < group_->size());
+    inbox_ = &group_->inbox(index_);
+  }
   cookie_secret_ = {random_.next(), random_.next()};
   const NicCapabilities nic_offers = nic.capabilities();
   const std::uint32_t payload_max =
@@ -88,6 +94,7 @@ void Engine<NicT, AppSide, Policy>::destroy(std::uint32_t slot) noexcept {
   app.memory.erase(slot, memory_links());
   app.flows.erase(slot, app_links());
   --app.flow_count;
+  if (host.route != Paths::none) paths_.leave(host.route, slot, host.header.ports(), now_);
   wheel_.cancel(slot);
   if (!host.named) --half_open_;
   note_end(host);
@@ -98,8 +105,7 @@ void Engine<NicT, AppSide, Policy>::destroy(std::uint32_t slot) noexcept {
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::abandon(Instant now, std::uint32_t app, Reason why) noexcept {
   if (app >= apps_.size()) return;
-  for (std::uint32_t port = 0; port < listeners_.size(); ++port)
-    if (listeners_[port] == app + 1) listeners_[port] = 0;
+  group_->listeners().remove_all({index_, app});
   SlotList& flows = apps_[app].flows;
   for (std::uint32_t slot = flows.front(); slot != SlotList::none;) {
     Slot& host = flows_[slot];
@@ -125,6 +131,7 @@ EngineCounters Engine<NicT, AppSide, Policy>::counters() const noexcept {
   out.tx_ring_full = tx_.ring_full();
   out.tx_pool_empty = tx_.pool_empty();
   out.flows_now = flows_.size();
+  out.paths = paths_.counters();
   out.nic = nic_->counters();
   return out;
 }

@@ -1,9 +1,12 @@
 // L3: what an engine keeps per flow beside the flow itself, and per application.
 #pragma once
+#include <bit>
 #include <cstdint>
 #include <utility>
 
+#include <proa/base/time.hpp>
 #include <proa/engine/app_side.hpp>
+#include <proa/engine/flow_table.hpp>
 #include <proa/engine/header_template.hpp>
 #include <proa/engine/slot_list.hpp>
 
@@ -18,12 +21,39 @@ struct FlowSlot {
   FlowSlot(AppCookie owner, const HeaderTemplate& headers, Arguments&&... arguments) noexcept
       : flow(std::forward<Arguments>(arguments)...), header(headers), cookie(owner) {}
 
+  /// Another packet of the flow. True: the peer is to be asked for another path.
+  bool note_arrival(UdpPorts ports, bool by_another_engine) noexcept {
+    if (!(heard_on == ports)) {  // the peer has changed it already
+      heard_on = ports;
+      handed_over = 0;
+    }
+    handed_over = handed_over << 1U | (by_another_engine ? 1U : 0U);
+    return is_misrouted();
+  }
+  /// The first packet of the flow: it says as much as many.
+  void note_first_arrival(UdpPorts ports, bool by_another_engine) noexcept {
+    heard_on = ports;
+    handed_over = by_another_engine ? (1U << misrouted_from) - 1 : 0;
+  }
+  [[nodiscard]] bool is_misrouted() const noexcept {
+    return std::popcount(handed_over) >= misrouted_from;
+  }
+
+  static constexpr int misrouted_from = 8;  // of 32
+
   FlowT flow;
   HeaderTemplate header;
   AppCookie cookie;
   SlotLink send, events, memory, app;
   std::int32_t deficit = 0;  // bytes this flow may still send in its round
   SendList send_list = SendList::none;
+  std::uint8_t silent = 0;        // unanswered repetitions when its path was last looked at
+  std::uint32_t route = no_slot;  // of Paths, once the peer's engine is known
+  std::uint32_t handed_over = 0;  // which of the last 32 packets another engine received
+  UdpPorts heard_on;              // the pair those came by
+  Instant path_since = Instant::min();
+  Instant path_settles_at = Instant::min();  // until then the peer speaks of the former path
+  bool doubtful = false;  // the peer says that our packets reach the wrong engine
   bool named = false;     // the application knows the flow by `cookie`
   bool closing = false;   // the application called close
   bool orphaned = false;  // its application is gone: nobody to tell

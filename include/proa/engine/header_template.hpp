@@ -27,12 +27,6 @@ enum class UdpChecksumBy : std::uint8_t {
   software,  // computed here, over the whole payload
 };
 
-struct UdpPorts {
-  std::uint16_t source = 0;
-  std::uint16_t destination = 0;
-  friend constexpr bool operator==(UdpPorts, UdpPorts) = default;
-};
-
 /// Who sends to whom. Both addresses are of one family.
 struct HeaderFields {
   IpAddress local, peer;

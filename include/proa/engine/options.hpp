@@ -1,8 +1,10 @@
 // L3: what can be set per engine, each with its unit and where the number comes from.
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include <proa/base/time.hpp>
+#include <proa/engine/engine_group.hpp>
 #include <proa/engine/interface_options.hpp>
 #include <proa/transport/options.hpp>
 
@@ -21,8 +23,12 @@ struct EngineOptions {
   Duration late_poll = std::chrono::microseconds{100};  // a longer gap: receive before timers
   std::uint32_t answers_per_second = 10'000;  // refusals and "unknown flow", all peers together
   std::uint32_t answers_burst = 64;
-  std::uint32_t half_open_free = 256;  // from here on a SYN must prove its address by a cookie
-  std::uint32_t half_open_max = 4096;  // accepted flows whose first packet has not come yet
+  std::uint32_t half_open_free = 256;      // from here on a SYN must prove its address by a cookie
+  std::uint32_t half_open_max = 4096;      // accepted flows whose first packet has not come yet
+  std::uint32_t handovers_per_turn = 128;  // as many as packets of its own
+  std::uint32_t routes_max = 1024;         // peer engines whose paths are remembered
+  // What it shares with the other engines of its port; none: it is the only one.
+  std::shared_ptr<EngineGroup> group{};
   FlowOptions flow;
   InterfacePlan interface;
 };

@@ -21,11 +21,15 @@ bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
       handle_burst(count, [&](const Packet& packet) { return receive_frame(packet, arrival); });
     }
     if (count < rx_.size()) {
+      const bool drained = inbox_ == nullptr || inbox_->empty() || take_handovers();
       drained_at_ = now_;
-      return true;
+      return drained;
     }
-    if (report_.received >= options_.rx_packets_per_turn) return false;
+    if (report_.received >= options_.rx_packets_per_turn) break;
   }
+  if (inbox_ != nullptr && !inbox_->empty()) [[unlikely]]
+    static_cast<void>(take_handovers());
+  return false;
 }
 
 /// Handles rx_[0, count) and gives the packets back.
@@ -59,44 +63,57 @@ void Engine<NicT, AppSide, Policy>::receive_loopback() noexcept {
     from.destination = IpAddress::v4(load_be<std::uint32_t>(frame.data() + 30));
     from.udp_checksum_verified = true;  // it never left memory
     from.payload = frame.subspan(frame_header_bytes);
-    return receive_datagram(from, arrival);
+    return receive_datagram(from, arrival, {Via::loopback, index_});
   });
 }
 
 template <Nic NicT, class AppSide, class Policy>
 Drop Engine<NicT, AppSide, Policy>::receive_frame(const Packet& packet, Arrival& arrival) noexcept {
   const Classified what = interface_.classify(packet, now_);
-  if (what.kind != Arrived::datagram) [[unlikely]]
+  if (what.kind != Arrived::datagram) [[unlikely]] {
+    spread_news();
     return what.kind == Arrived::refused ? what.drop : Drop::none;
+  }
   if constexpr (Integrity::needs_udp_checksum)
     if (!what.datagram.udp_checksum_verified) return Drop::bad_checksum;
   arrival.congestion_experienced = what.datagram.congestion_experienced;
-  return receive_datagram(what.datagram, arrival);
+  return receive_datagram(what.datagram, arrival, {Via::nic, index_});
 }
 
 /// Looks only at what leads to the flow; the flow itself verifies and parses the packet.
 template <Nic NicT, class AppSide, class Policy>
-Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from,
-                                                     const Arrival& arrival) noexcept {
+Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from, const Arrival& arrival,
+                                                     Way way) noexcept {
   const ByteView datagram = from.payload;
   if (datagram.size() < PacketHeader::size) return Drop::truncated;
   const auto version_type = std::to_integer<std::uint8_t>(datagram[0]);
   if (version_type >> 4U != wire_version) return Drop::bad_version;
   if ((version_type & 0xfU) == static_cast<std::uint8_t>(PacketType::syn)) [[unlikely]]
-    return receive_syn(from, arrival);
-  const std::uint32_t slot = flows_.find_id(load_be<std::uint32_t>(datagram.data() + 4));
-  if (slot == no_slot) [[unlikely]]
+    return receive_syn(from, arrival, way);
+  const auto id = load_be<std::uint32_t>(datagram.data() + 4);
+  const std::uint32_t slot = flows_.find_id(id);
+  if (slot == no_slot) [[unlikely]] {
+    const std::uint32_t owner = id & (engines_max - 1);
+    if (owner != index_ && owner < group_->size()) return hand_over(from, way.via, owner);
     return no_such_flow(from);
+  }
   Slot& host = flows_[slot];
   if (host.header.peer() != from.source) return Drop::unknown_flow;  // somebody guesses ids
+  if ((version_type & 0xfU) >= static_cast<std::uint8_t>(PacketType::path_probe)) [[unlikely]]
+    return receive_path_packet(slot, from, way);
   const Drop drop = host.flow.handle_datagram(arrival, datagram);
   touch(slot);
+  const auto flags = std::to_integer<std::uint8_t>(datagram[1]);
+  const bool is_data = (version_type & 0xfU) == static_cast<std::uint8_t>(PacketType::data);
+  if (!is_data || (flags & static_cast<std::uint8_t>(HeaderFlag::misrouted)) != 0 ||
+      host.handed_over != 0 || way.via == Via::engine) [[unlikely]]
+    look_at_path(slot, from, way, drop);
   return drop;
 }
 
 template <Nic NicT, class AppSide, class Policy>
-Drop Engine<NicT, AppSide, Policy>::receive_syn(const UdpArrival& from,
-                                                const Arrival& arrival) noexcept {
+Drop Engine<NicT, AppSide, Policy>::receive_syn(const UdpArrival& from, const Arrival& arrival,
+                                                Way way) noexcept {
   // The padding is what keeps an answer from amplifying.
   if (from.payload.size() < syn_bytes) return Drop::bad_length;
   VerifiedPacket packet;
@@ -110,7 +127,7 @@ Drop Engine<NicT, AppSide, Policy>::receive_syn(const UdpArrival& from,
     return who.peer_id == peer_id && who.peer_incarnation == syn.incarnation &&
            who.peer.address == from.source;
   });
-  if (duplicate == no_slot) return open_server_flow(from, arrival, packet.header, syn);
+  if (duplicate == no_slot) return open_server_flow(from, arrival, packet, syn, way);
   flows_[duplicate].flow.accept_syn(packet.header, syn, arrival);
   touch(duplicate);
   return Drop::duplicate_packet;
@@ -118,10 +135,15 @@ Drop Engine<NicT, AppSide, Policy>::receive_syn(const UdpArrival& from,
 
 template <Nic NicT, class AppSide, class Policy>
 Drop Engine<NicT, AppSide, Policy>::open_server_flow(const UdpArrival& from, const Arrival& arrival,
-                                                     const PacketHeader& header,
-                                                     const SynBody& syn) noexcept {
-  const std::uint32_t listener = listeners_[syn.server_port];
-  if (listener == 0) return refuse(from, header, Reason::connection_refused, Drop::no_listener);
+                                                     const VerifiedPacket& packet,
+                                                     const SynBody& syn, Way way) noexcept {
+  const PacketHeader& header = packet.header;
+  const auto listener =
+      group_->listeners().choose(syn.server_port, from.source, header.source_flow);
+  if (!listener) return refuse(from, header, Reason::connection_refused, Drop::no_listener);
+  // Whoever handed it over saw another table: the client asks again.
+  if (listener->engine != index_)
+    return way.via == Via::engine ? Drop::no_listener : hand_over(from, way.via, listener->engine);
   if (flows_.full()) return refuse(from, header, Reason::too_many_flows, Drop::flow_limit);
   if (const Drop drop = validate(from, header, syn); drop != Drop::none) return drop;
   FlowIdentity who;
@@ -133,9 +155,15 @@ Drop Engine<NicT, AppSide, Policy>::open_server_flow(const UdpArrival& from, con
   const HeaderTemplate headers = headers_between(from.destination, from.source);
   const Instant deadline = later(now_, options_.flow.accept_limit);
   const std::uint32_t slot =
-      make_flow({listener - 1, 0}, headers, Role::server, who, now_, deadline);
+      make_flow({listener->app, 0}, headers, Role::server, who, now_, deadline);
   flows_.note_peer(slot, from.source, who.peer_id);
   ++half_open_;
+  Slot& host = flows_[slot];
+  host.note_first_arrival(from.ports, way.via == Via::engine);
+  host.flow.say_misrouted(host.is_misrouted());
+  join_route(host);
+  if (host.route != Paths::none)
+    if (const auto known = paths_.take(host.route, now_)) host.header.set_ports(*known);
   flows_[slot].flow.accept_syn(header, syn, arrival);
   touch(slot);
   return Drop::none;

@@ -32,6 +32,8 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
   if (memory_wanted_) [[unlikely]]
     serve_memory();
   deliver_events();
+  if (to_ring_ != 0) [[unlikely]]
+    ring_others();
   app_side_->publish(now_);
   return report_;
 }
@@ -43,6 +45,8 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::transmit() noexcept {
   if (interface_.next_timeout() <= now_) transmit_control();
+  if (paths_.next_timeout() <= now_) [[unlikely]]
+    transmit_probes();
   if (interface_.version() != neighbours_seen_) [[unlikely]]
     wake_waiting_for_neighbours();
   send_budget_ = options_.tx_packets_per_turn;
@@ -84,6 +88,8 @@ bool Engine<NicT, AppSide, Policy>::serve(std::uint32_t slot) noexcept {
     active_.push_back(slot, send_links());  // it may want more: the end of the line
   else
     host.send_list = detail::SendList::none;
+  if (host.path_settles_at == never) [[unlikely]]  // what comes until then is of the former path
+    host.path_settles_at = later(now_, 2 * host.flow.answer_time());
   if (!more || !room) host.deficit = 0;  // an idle or blocked flow saves nothing up
   touch(slot);
   return room;
@@ -169,6 +175,7 @@ void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
     Slot& host = flows_[slot];
     if (host.flow.next_timeout() <= now_) {
       host.flow.handle_timeout(now_);
+      try_fresh_path(slot);
       // It asks for its neighbour again: a failed one is resolved anew.
       if (host.send_list == detail::SendList::waiting_for_neighbour) leave_send_list(slot);
     }
@@ -262,6 +269,7 @@ bool Engine<NicT, AppSide, Policy>::accept(std::uint32_t slot) noexcept {
   const FlowIdentity& who = host.flow.identity();
   host.named = true;
   --half_open_;
+  first_path_is_good(host);
   const auto cookie = app_side_->accept(host.cookie.app, flows_.key(slot), who.local, who.peer);
   if (!cookie) {
     host.orphaned = true;

@@ -118,6 +118,23 @@ class Flow {
   void handle_timeout(Instant now) noexcept;
   [[nodiscard]] Instant next_timeout() const noexcept { return timers_.next(); }
 
+  // ---- its paths, which are the engine's: here only what they mean for the flow
+
+  /// Whether what it sends asks the peer to find another path (HeaderFlag::misrouted).
+  void say_misrouted(bool on) noexcept { misrouted_ = on; }
+  /// Its packets take another path from now on.
+  void on_path_change(Instant now) noexcept { sender_.on_path_change(now); }
+  /// Handshake packets or probes repeated since the peer was last heard.
+  [[nodiscard]] std::uint32_t unanswered() const noexcept {
+    if (is_established(state_)) return sender_.probes_in_a_row();
+    return handshakes_sent_ == 0 ? 0U : handshakes_sent_ - 1U;
+  }
+  /// How long an answer takes at most, mostly: srtt + 4 rttvar.
+  [[nodiscard]] Duration answer_time() const noexcept {
+    const RttEstimator& rtt = sender_.rtt();
+    return rtt.has_sample() ? rtt.smoothed() + 4 * rtt.variation() : options_->probe_before_sample;
+  }
+
   // ---- what it is
 
   /// Over, everything told and answered: it may be destroyed.
@@ -198,6 +215,7 @@ class Flow {
   bool peer_fin_known_ = false;
   bool want_outstanding_ = false;
   bool out_of_scratch_ = false;
+  bool misrouted_ = false;
   MessageNumber peer_fin_;  // number after the peer's last message
   MessageNumber wanted_;    // memory was asked for this message last
   std::uint32_t want_bytes_ = 0;

@@ -45,6 +45,8 @@ PacketHeader Flow<Memory, Policy>::make_header(Instant now) const noexcept {
   header.number = sender_.packets().next();
   header.credit = receiver_.credit().limit();
   receiver_.fill_ack(header, now);
+  if (misrouted_) [[unlikely]]
+    header.set(HeaderFlag::misrouted);
   return header;
 }
 

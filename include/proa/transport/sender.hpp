@@ -156,6 +156,10 @@ class Sender {
     if (probes_in_a_row_ == persistent_probes) congestion_.on_persistent_congestion(now);
   }
 
+  /// Packets take another way from now on and may overtake those under way: for two round trips
+  /// only time decides what is lost.
+  void on_path_change(Instant now) noexcept { count_off_until_ = later(now, 2 * rtt_.smoothed()); }
+
   [[nodiscard]] Instant loss_deadline() const noexcept { return loss_deadline_; }
   [[nodiscard]] Instant probe_deadline() const noexcept {
     if (packets_.in_flight_packets() == 0) return never;
@@ -262,13 +266,14 @@ class Sender {
     LossSample loss;
     loss.in_flight_bytes = packets_.in_flight_bytes();
     const Duration patience = rule_.patience(rtt_);
+    const bool by_count = now >= count_off_until_;
     std::uint32_t later_tracked = 1;  // the largest acknowledged itself
     for (std::uint32_t i = largest_acked_.since(packets_.oldest()); i-- > 0;) {
       SentPacket& packet = packets_.at(i);
       if (packet.state == PacketState::untracked) continue;
       if (packet.state == PacketState::in_flight) {
         const Instant overdue = later(packet.sent_at, patience);
-        if (rule_.lost_by_count(later_tracked) || overdue <= as_of) {
+        if ((by_count && rule_.lost_by_count(later_tracked)) || overdue <= as_of) {
           lose(packet, i, loss, out);
         } else {
           loss_deadline_ = std::min(loss_deadline_, overdue);
@@ -334,6 +339,7 @@ class Sender {
   CreditUse credit_;
   Instant last_eliciting_at_{};
   Instant loss_deadline_ = never;
+  Instant count_off_until_{};  // until then packets overtake each other for a known reason
   Instant first_probe_at_ = never;
   std::uint64_t sent_count_ = 0;
   std::uint64_t resent_bytes_ = 0;

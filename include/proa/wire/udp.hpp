@@ -17,6 +17,13 @@ namespace proa {
 
 inline constexpr std::size_t udp_header_bytes = 8;
 
+/// Which path a packet takes, as far as the sender can choose.
+struct UdpPorts {
+  std::uint16_t source = 0;
+  std::uint16_t destination = 0;
+  friend constexpr bool operator==(UdpPorts, UdpPorts) = default;
+};
+
 struct UdpDatagram {
   std::uint16_t source_port = 0;
   std::uint16_t destination_port = 0;

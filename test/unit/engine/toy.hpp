@@ -161,6 +161,10 @@ class ToyFlow {
     return out;
   }
   const char* broken_invariant() const noexcept { return nullptr; }
+  void say_misrouted(bool) noexcept {}
+  void on_path_change(Instant) noexcept {}
+  std::uint32_t unanswered() const noexcept { return 0; }
+  Duration answer_time() const noexcept { return 1ms; }
 
   void want_memory(std::uint32_t bytes) noexcept { wants_memory_ = bytes; }
 

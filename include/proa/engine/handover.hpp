@@ -1,0 +1,129 @@
+// L3: packets that arrived at an engine which does not own their flow, on their way to the one that
+// does: a bounded queue per engine, many writers, one reader.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include <boost/lockfree/queue.hpp>
+
+#include <proa/base/bytes.hpp>
+#include <proa/engine/interface.hpp>
+#include <proa/engine/lazy_array.hpp>
+
+namespace proa {
+
+/// How a datagram came to the engine that handles it.
+enum class Via : std::uint8_t {
+  nic,       // its own queue
+  loopback,  // an application of this host, on this engine or another
+  engine,    // another engine's queue: the path is not the best
+};
+
+/// Trusted threads of one process only: Boost.Lockfree reads its indices from the queue's own
+/// memory.
+class Inbox {
+ public:
+  /// Throws std::bad_alloc. Slots' memory is touched when first used.
+  Inbox(std::uint32_t slots, std::uint32_t payload_bytes_max)
+      : free_(slots),
+        filled_(slots),
+        heads_(slots),
+        stride_((payload_bytes_max + 63U) / 64U * 64U),
+        payloads_(std::size_t{slots} * stride_) {
+    for (std::uint32_t slot = 0; slot < slots; ++slot)
+      while (!free_.push(static_cast<Slot>(slot))) {
+      }
+  }
+
+  /// Copies a datagram in. False: full, or it is longer than any packet. Any thread.
+  [[nodiscard]] bool put(const UdpArrival& datagram, Via via, std::uint32_t from) noexcept {
+    if (datagram.payload.size() > stride_) return false;
+    return fill([&](Head& head, std::byte* payload) {
+      head.datagram = datagram;
+      head.datagram.payload = {payload, datagram.payload.size()};
+      head.via = via;
+      head.from = from;
+      std::memcpy(payload, datagram.payload.data(), datagram.payload.size());
+    });
+  }
+  /// What another engine learned of a neighbour.
+  [[nodiscard]] bool put(const NeighbourNews& news) noexcept {
+    return fill([&](Head& head, std::byte*) {
+      head.is_news = true;
+      head.news = news;
+    });
+  }
+
+  /// Two loads from lines that nobody writes while packets arrive where they belong.
+  [[nodiscard]] bool empty() const noexcept { return filled_.empty(); }
+
+  /// Handles at most `limit` entries: on_datagram(const UdpArrival&, Via, from engine) or
+  /// on_news(const NeighbourNews&). Returns how many. The owner's thread.
+  template <class OnDatagram, class OnNews>
+  std::uint32_t drain(std::uint32_t limit, OnDatagram&& on_datagram, OnNews&& on_news) noexcept {
+    std::uint32_t done = 0;
+    Slot slot = 0;
+    while (done < limit && filled_.pop(slot)) {
+      ++done;
+      Head& head = heads_[slot];
+      if (head.is_news)
+        on_news(head.news);
+      else
+        on_datagram(head.datagram, head.via, head.from);
+      while (!free_.push(slot)) {  // it has room for every slot there is
+      }
+    }
+    return done;
+  }
+
+  // --- sleeping: declare, fence, look again, sleep ---
+
+  /// False: something is there, do not sleep. declare_awake() is due either way.
+  [[nodiscard]] bool declare_asleep() noexcept {
+    asleep_.store(true, std::memory_order_relaxed);
+    // Pairs with the fence in wants_bell(): either we see the entry or its writer sees us asleep.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    return empty();
+  }
+  // Relaxed: a bell too many does no harm.
+  void declare_awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
+  /// After put(), once per batch: whether the owner must be woken. True once per sleep.
+  [[nodiscard]] bool wants_bell() noexcept {
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with declare_asleep()
+    return asleep_.load(std::memory_order_relaxed) &&
+           asleep_.exchange(false, std::memory_order_relaxed);
+  }
+
+ private:
+  using Slot = std::uint16_t;
+  struct Head {
+    UdpArrival datagram;
+    NeighbourNews news;
+    std::uint32_t from;
+    Via via;
+    bool is_news;
+  };
+  using Queue = boost::lockfree::queue<Slot, boost::lockfree::fixed_sized<true>>;
+
+  template <class Write>
+  bool fill(Write&& write) noexcept {
+    Slot slot = 0;
+    if (!free_.pop(slot)) return false;
+    heads_[slot].is_news = false;
+    write(heads_[slot], payloads_.data() + std::size_t{slot} * stride_);
+    while (!filled_.push(slot)) {  // it has room for every slot there is
+    }
+    return true;
+  }
+
+  Queue free_, filled_;
+  detail::LazyArray<Head> heads_;
+  std::size_t stride_;
+  detail::LazyArray<std::byte> payloads_;
+  alignas(64) std::atomic<bool> asleep_{false};
+};
+
+}  // namespace proa

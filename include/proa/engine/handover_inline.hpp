@@ -1,0 +1,55 @@
+// L3: what an engine gives to others and takes from them; included by engine.hpp only.
+#pragma once
+#include <bit>
+
+#include <proa/engine/engine.hpp>
+
+namespace proa {
+
+/// To the engine whose index the flow id bears, or that listens. Only what came by our own queue:
+/// nothing is handed on twice.
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::hand_over(const UdpArrival& from, Via via,
+                                              std::uint32_t owner) noexcept {
+  if (via == Via::engine) return Drop::unknown_flow;
+  const Via next = via == Via::nic ? Via::engine : via;
+  if (!group_->inbox(owner).put(from, next, index_)) return Drop::handover_full;
+  ++counters_.handed_over;
+  to_ring_ |= std::uint64_t{1} << owner;
+  return Drop::none;
+}
+
+/// True: the inbox was emptied.
+template <Nic NicT, class AppSide, class Policy>
+bool Engine<NicT, AppSide, Policy>::take_handovers() noexcept {
+  const std::uint32_t limit = options_.handovers_per_turn;
+  const std::uint32_t taken = inbox_->drain(
+      limit,
+      [this](const UdpArrival& from, Via via, std::uint32_t engine) {
+        ++counters_.handed_to_us;
+        Arrival arrival{now_, now_ - drained_at_, from.congestion_experienced};
+        if (via == Via::loopback) arrival.uncertainty = {};
+        const Drop drop = receive_datagram(from, arrival, {via, engine});
+        if (drop != Drop::none) counters_.drops.add(drop);
+      },
+      [this](const NeighbourNews& news) { interface_.hear(news, now_); });
+  report_.received += taken;
+  return taken < limit;
+}
+
+/// An answer to ARP reaches one queue only. News that find no room are asked for again.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::spread_news() noexcept {
+  if (inbox_ == nullptr) return;
+  while (const auto news = interface_.poll_news())
+    for (std::uint32_t other = 0; other < group_->size(); ++other)
+      if (other != index_ && group_->inbox(other).put(*news)) to_ring_ |= std::uint64_t{1} << other;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::ring_others() noexcept {
+  for (; to_ring_ != 0; to_ring_ &= to_ring_ - 1)
+    group_->ring(static_cast<std::uint32_t>(std::countr_zero(to_ring_)));
+}
+
+}  // namespace proa

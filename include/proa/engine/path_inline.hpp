@@ -1,0 +1,152 @@
+// L3: how an engine learns that a flow's path leads to the wrong engine, and finds a better one;
+// included by engine.hpp only. See ARCHITECTURE.md, "Paths instead of steering".
+#pragma once
+#include <array>
+
+#include <proa/engine/engine.hpp>
+#include <proa/wire/path.hpp>
+
+namespace proa {
+
+/// Once the peer's flow id is known, and with it the peer's engine.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::join_route(Slot& host) noexcept {
+  const FlowIdentity& who = host.flow.identity();
+  if (host.loopback || host.route != Paths::none || who.peer_id == 0) return;
+  const auto engine = static_cast<std::uint8_t>(who.peer_id & (engines_max - 1));
+  host.route = paths_.join({who.local.address, who.peer.address, engine}, who.peer_incarnation);
+}
+
+/// After a packet that came, or is itself, out of the ordinary.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::look_at_path(std::uint32_t slot, const UdpArrival& from,
+                                                 Way way, Drop drop) noexcept {
+  Slot& host = flows_[slot];
+  if (host.loopback) return;
+  const auto type = std::to_integer<std::uint8_t>(from.payload[0]) & 0xfU;
+  const auto flags = std::to_integer<std::uint8_t>(from.payload[1]);
+  const bool misrouted = (flags & static_cast<std::uint8_t>(HeaderFlag::misrouted)) != 0;
+  const bool answered = type == static_cast<std::uint8_t>(PacketType::syn_ack) &&
+                        drop == Drop::none && host.route == Paths::none;
+  if (answered)
+    host.note_first_arrival(from.ports, way.via == Via::engine);
+  else
+    static_cast<void>(host.note_arrival(from.ports, way.via == Via::engine));
+  host.flow.say_misrouted(host.is_misrouted());
+  if (drop != Drop::none) return;  // whoever sent that says nothing about our path
+  if (answered) {
+    join_route(host);
+    if (!misrouted) first_path_is_good(host);
+  }
+  if (misrouted) find_other_path(slot);
+}
+
+/// The peer has heard us and does not complain.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::first_path_is_good(Slot& host) noexcept {
+  if (host.route != Paths::none && !host.doubtful)
+    paths_.learn(host.route, host.header.ports(), now_);
+}
+
+/// The peer says that our packets reach the wrong engine.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::find_other_path(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  if (host.route == Paths::none || now_ < host.path_settles_at) return;
+  host.doubtful = true;
+  paths_.forget(host.route, host.header.ports());
+  if (const auto known = paths_.take(host.route, now_, host.path_since))
+    take_path(host, *known);
+  else
+    paths_.search(host.route, slot, now_);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::take_path(Slot& host, UdpPorts ports) noexcept {
+  host.header.set_ports(ports);
+  host.doubtful = false;
+  host.path_since = now_;
+  host.path_settles_at = never;  // serve() knows when the first packet leaves
+  host.flow.on_path_change(now_);
+  ++counters_.path_changes;
+}
+
+/// The second repetition without an answer: the path itself may be broken.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::try_fresh_path(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  const auto silent = static_cast<std::uint8_t>(std::min(host.flow.unanswered(), 255U));
+  const bool again = silent > host.silent && silent >= 2 && !host.loopback;
+  host.silent = silent;
+  if (!again) return;
+  std::optional<UdpPorts> known;
+  if (host.route != Paths::none) {
+    paths_.forget(host.route, host.header.ports());
+    known = paths_.take(host.route, now_, host.path_since);
+  }
+  take_path(host, known ? *known : port_range().random_pair(random_));
+}
+
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::transmit_probes() noexcept {
+  paths_.poll(
+      now_, port_range(), [this](std::uint32_t slot) { return flows_[slot].flow.answer_time(); },
+      [this](std::uint32_t slot, const PathProbe::Probe& probe) {
+        std::array<std::byte, PathProbeBody::size> body;
+        PathProbeBody{probe.tag}.write(body);
+        static_cast<void>(  // what does not leave is like what is lost
+            transmit_for(flows_[slot], probe.ports, PacketType::path_probe, body));
+      });
+}
+
+/// A packet of a flow that has no packet number: nobody acknowledges it.
+template <Nic NicT, class AppSide, class Policy>
+bool Engine<NicT, AppSide, Policy>::transmit_for(Slot& host, UdpPorts ports, PacketType type,
+                                                 ByteView body) noexcept {
+  if (interface_.refresh(host.header, now_) != Reach::ready) return false;
+  Packet* const packet = next_packet(false);
+  if (packet == nullptr) return false;
+  PacketHeader header;
+  header.type = type;
+  header.destination_flow = host.flow.identity().peer_id;
+  header.source_flow = host.flow.identity().local_id;
+  const std::size_t bytes = PacketHeader::size + body.size() + Integrity::trailer_bytes;
+  const MutableBytes out = packet->storage().subspan(frame_header_bytes, bytes);
+  header.write(out.template first<PacketHeader::size>());
+  std::copy(body.begin(), body.end(), out.begin() + PacketHeader::size);
+  Integrity::seal(out);
+  HeaderTemplate headers = host.header;
+  headers.set_ports(ports);
+  finish_frame(headers, *packet, bytes);
+  ++report_.sent;
+  commit_packet(false);
+  return true;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::receive_path_packet(std::uint32_t slot, const UdpArrival& from,
+                                                        Way way) noexcept {
+  Slot& host = flows_[slot];
+  VerifiedPacket packet;
+  if (const Drop drop = verify_packet<Integrity>(from.payload, packet); drop != Drop::none)
+    return drop;
+  if (packet.header.source_flow != host.flow.identity().peer_id) return Drop::wrong_incarnation;
+  if (packet.header.type == PacketType::path_probe) {
+    PathProbeBody probe;
+    if (const Drop drop = PathProbeBody::parse(packet.body, probe); drop != Drop::none) return drop;
+    std::array<std::byte, PathResultBody::size> body;
+    PathResultBody{probe.tag, static_cast<std::uint8_t>(way.engine),
+                   static_cast<std::uint8_t>(group_->size())}
+        .write(body);
+    static_cast<void>(transmit_for(host, host.header.ports(), PacketType::path_result, body));
+    return Drop::none;
+  }
+  PathResultBody result;
+  if (const Drop drop = PathResultBody::parse(packet.body, result); drop != Drop::none) return drop;
+  if (host.route == Paths::none) return Drop::protocol_violation;
+  const auto found = paths_.on_result(host.route, result, now_);
+  if (found && host.doubtful) take_path(host, *found);
+  return Drop::none;
+}
+
+}  // namespace proa

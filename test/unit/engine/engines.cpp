@@ -1,0 +1,191 @@
+// engine: several engines on one port: hand-over, listeners, paths.
+#include <catch2/catch.hpp>
+
+#include <set>
+
+#include "../../sim/path_world.hpp"
+
+using namespace proa;
+using namespace proa::sim;
+
+namespace {
+
+PathHostOptions with(std::uint32_t engines, SimRss rss = SimRss::opaque) {
+  return {.engines = engines, .rss = rss, .handover_slots = 256, .link_delay = 10us};
+}
+
+/// The server's end of the client's flow; null: there is none, or several.
+PathEnd* server_of(PathWorld& world, std::uint16_t client_port) {
+  PathEnd* found = nullptr;
+  for (const auto& side : world.b.sides)
+    for (const auto& end : side->ends())
+      if (end->peer.port == client_port) {
+        if (found != nullptr) return nullptr;
+        found = end.get();
+      }
+  return found;
+}
+
+std::uint64_t handed_over_during(PathWorld& world, Duration how_long) {
+  const auto all = [&] { return world.a.counters().handed_over + world.b.counters().handed_over; };
+  const auto before = all();
+  world.run(how_long);
+  return all() - before;
+}
+
+}  // namespace
+
+TEST_CASE("A flow connects in one round trip whatever the hash of either NIC") {
+  for (const SimRss rss : {SimRss::opaque, SimRss::constant}) {
+    PathWorld world{7, with(4, rss), with(4, rss)};
+    world.listen(world.b, 3);
+    world.run(1ms);
+    (void)world.connect(2);  // resolves the neighbour
+    world.run(20ms);
+    PathEnd& flow = world.connect(2);
+    const Instant began = world.now;
+    REQUIRE(world.run_until([&] { return flow.open; }, world.now + 1s));
+    CHECK(world.now - began < 45us);  // four cables of 10 us
+    CHECK(world.a.counters().drops.total() + world.b.counters().drops.total() == 0);
+  }
+}
+
+TEST_CASE("After probing a flow's packets arrive at its own engines: none is handed over") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    PathWorld world{seed, with(4), with(4)};
+    world.listen(world.b, 3);
+    for (auto& side : world.b.sides) side->echo = true;
+    PathEnd& flow = world.connect(2);
+    flow.to_send = 1000;
+    REQUIRE(world.run_until([&] { return flow.received == 1000; }, world.now + 1s));
+    world.run(20ms);
+    flow.to_send = 100;
+    CHECK(handed_over_during(world, 20ms) == 0);
+    CHECK(flow.received == 1100);
+    CHECK(world.a.counters().paths.searches_in_vain == 0);
+  }
+}
+
+TEST_CASE("A second flow between two engines takes a remembered path and probes nothing") {
+  PathWorld world{11, with(8), with(8)};
+  world.listen(world.b, 5);
+  for (auto& side : world.b.sides) side->echo = true;
+  PathEnd& first = world.connect(6);
+  first.to_send = 100;
+  world.run(100ms);
+  REQUIRE(first.received == 100);
+  const auto probes = [&] {
+    return world.a.counters().paths.probes_sent + world.b.counters().paths.probes_sent;
+  };
+  const auto before = probes();
+  CHECK(before > 0);
+  for (int i = 0; i < 20; ++i) {
+    PathEnd& next = world.connect(6);
+    next.to_send = 50;
+    world.run(5ms);
+    CHECK(next.received == 50);
+  }
+  CHECK(probes() == before);
+  // Clouds limit one 5-tuple: flows spread over what is known.
+  std::set<std::uint32_t> used;
+  for (const auto& end : world.a.sides[6]->ends()) {
+    const UdpPorts ports = world.a.engines[6]->path_of(end->key).value();
+    used.insert(ports.source * 65536U + ports.destination);
+  }
+  CHECK(used.size() >= 2);
+}
+
+TEST_CASE("With a constant hash everything works by hand-over, and the search rests") {
+  PathWorld world{5, with(4, SimRss::constant), with(4, SimRss::constant)};
+  world.listen(world.b, 2);
+  for (auto& side : world.b.sides) side->echo = true;
+  PathEnd& flow = world.connect(3);
+  for (int i = 0; i < 900; ++i) {
+    ++flow.to_send;
+    world.run(1ms);
+  }
+  CHECK(flow.received == 900);
+  const EngineCounters b = world.b.counters();
+  CHECK(world.a.counters().paths.searches_in_vain == 1);
+  CHECK(world.a.counters().paths.probes_sent == 64);  // 16 N, then a rest of a second
+  CHECK(b.handed_over > 900);
+}
+
+TEST_CASE("Flows spread over the engines that listen on a port, and only over those") {
+  PathWorld world{3, with(1), with(4)};
+  for (const std::uint32_t engine : {0U, 1U, 3U}) world.listen(world.b, engine, 7000, true);
+  CHECK_FALSE(world.b.engines[2]->listen(0, 7000));  // not shared
+  for (int i = 0; i < 300; ++i) {
+    (void)world.connect(0);
+    world.run(50us);
+  }
+  world.run(50ms);
+  CHECK(world.b.sides[2]->ends().empty());
+  for (const std::uint32_t engine : {0U, 1U, 3U}) CHECK(world.b.sides[engine]->ends().size() > 60);
+  CHECK(world.b.engines[0]->unlisten(0, 7000));
+  CHECK_FALSE(world.b.engines[0]->unlisten(0, 7000));
+  const auto before = world.b.sides[0]->ends().size();
+  for (int i = 0; i < 30; ++i) (void)world.connect(0);
+  world.run(50ms);
+  CHECK(world.b.sides[0]->ends().size() == before);
+}
+
+TEST_CASE("Two applications of one host talk across its engines") {
+  PathWorld world{9, with(4), with(1)};
+  world.listen(world.a, 3);
+  world.a.sides[3]->echo = true;
+  PathEnd& end = world.a.sides[0]->add();
+  const auto key = world.a.engines[0]->connect(world.now, {0, 0}, {world.a.address, 7000}, never);
+  REQUIRE(key);
+  end.key = *key;
+  end.to_send = 500;
+  end.bytes = 3000;
+  REQUIRE(world.run_until([&] { return end.received == 500; }, world.now + 1s));
+  CHECK(world.b.counters().rx_packets <= 1);
+}
+
+TEST_CASE("A full hand-over queue drops, counts and loses no message") {
+  PathHostOptions tight = with(4, SimRss::constant);
+  tight.handover_slots = 2;
+  PathWorld world{4, with(1), tight};
+  world.grain = 5us;
+  world.listen(world.b, 3);
+  PathEnd& flow = world.connect(0);
+  flow.bytes = 8000;
+  flow.to_send = 500;
+  world.run(10ms);
+  REQUIRE(world.run_until(
+      [&] {
+        PathEnd* server = server_of(world, world.a.engines[0]->info(flow.key)->local.port);
+        return server != nullptr && server->received == 500;
+      },
+      world.now + 10s));
+  CHECK(world.b.counters().drops[Drop::handover_full] > 0);
+}
+
+TEST_CASE("What one engine learns of a neighbour the others know") {
+  PathWorld world{6, with(4), with(1)};
+  world.listen(world.b, 0);
+  // ARP reaches queue 0 only; engine 3 asked.
+  PathEnd& flow = world.connect(3);
+  CHECK(world.run_until([&] { return flow.open; }, world.now + 1s));
+}
+
+TEST_CASE("A flow repairs its path when the NIC's hash changes under it") {
+  PathWorld world{8, with(4), with(4)};
+  world.listen(world.b, 1);
+  for (auto& side : world.b.sides) side->echo = true;
+  PathEnd& flow = world.connect(2);
+  for (int change = 0; change < 10; ++change) {
+    world.b.port.set_rss(SimRss::opaque);
+    world.a.port.set_rss(SimRss::opaque);
+    for (int i = 0; i < 200; ++i) {
+      ++flow.to_send;
+      world.run(100us);
+    }
+    flow.to_send = 100;
+    CHECK(handed_over_during(world, 5ms) == 0);
+  }
+  CHECK(flow.received == flow.sent);
+}
