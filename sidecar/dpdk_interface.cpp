@@ -4,6 +4,7 @@
 #include <proa/nic/dpdk.hpp>
 
 #include "interface_setup.hpp"
+#include "log.hpp"
 #include "lonely_nic.hpp"
 
 namespace proa::sidecar {
@@ -37,8 +38,11 @@ tl::expected<InterfaceHost, std::string> open_interface(const Config& config,
                                                         const InterfaceConfig& interface,
                                                         std::uint32_t first_engine) {
   if (interface.nic == no_nic) return open_lonely_interface(config, interface, first_engine);
-  const auto options = nic_options(interface);
+  auto options = nic_options(interface);
   if (!options) return tl::unexpected{options.error()};
+  options->log = [log = Log{config.log_level}](std::string_view line) {
+    log(LogLevel::debug, "DPDK: {}", line);
+  };
   auto port = Port<DpdkNic>::open(*options);
   if (!port) return tl::unexpected{port.error()};
   std::vector<DpdkNic> nics;

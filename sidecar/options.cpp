@@ -101,6 +101,10 @@ tl::expected<CommandLine, Instead> parse_command_line(int argc, const char* cons
       ->type_name("FILE");
   app.add_option("--check", check_file, "say whether proad could use this file, and exit")
       ->type_name("FILE");
+  app.add_flag("--probe-nic", out.probe_nic,
+               "show this machine's network devices, how proad could use each, what is missing for "
+               "that and the remedy, and exit");
+  app.add_flag("--json", out.json, "with --probe-nic: for programs, one JSON object");
   app.add_flag("--print-default-config", print_default, "print a commented file, and exit");
   app.add_option("--ready-fd", out.ready_fd,
                  "write a line to this descriptor when applications can attach (default: none)")
@@ -125,6 +129,7 @@ tl::expected<CommandLine, Instead> parse_command_line(int argc, const char* cons
     out.config = std::move(*loaded);
   }
   if (const auto sentence = override_by(given, out.config)) return refuse(*sentence);
+  if (out.probe_nic) return out;  // whatever else is configured
   if (const auto checked = check_config(out.config); !checked) return refuse(checked.error());
   return out;
 }

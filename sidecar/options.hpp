@@ -12,7 +12,9 @@ namespace proa::sidecar {
 struct CommandLine {
   Config config;
   bool check_only = false;
-  int ready_fd = -1;  // told when proad is ready; -1: nobody
+  bool probe_nic = false;  // show the NICs of this machine and exit
+  bool json = false;       // as JSON
+  int ready_fd = -1;       // told when proad is ready; -1: nobody
 };
 
 /// What to do instead of running: print this and exit with that code.

@@ -20,6 +20,7 @@
 #include "daemon.hpp"
 #include "options.hpp"
 #include "privileges.hpp"
+#include "probe.hpp"
 #include "units_text.hpp"
 
 namespace proa::sidecar {
@@ -139,6 +140,11 @@ int main_of(int argc, const char* const* argv) {
     std::fputs(fmt::format("proad: {}\n", sentence).c_str(), stderr);
     return code;
   };
+  if (line->probe_nic) {
+    const NicReport report = probe_nics(Log{line->config.log_level});
+    std::fputs((line->json ? nic_report_json(report) : nic_report_text(report)).c_str(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : fail("the output could not be written", 1);
+  }
   if (const Done checked = check_interfaces(line->config); !checked)
     return fail(checked.error(), 2);
   if (line->check_only) {

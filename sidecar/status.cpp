@@ -10,6 +10,7 @@
 
 #include <proa/wire/address_text.hpp>
 
+#include "json_text.hpp"
 #include "units_text.hpp"
 
 namespace proa::sidecar {
@@ -187,29 +188,7 @@ void add_flows(std::string& out, const Status& s) {
 
 // --- JSON ---
 
-std::string json(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\')
-      out += fmt::format("\\{}", c);
-    else if (c < ' ' || c > '~')  // addresses and names; anything else need not survive
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    else
-      out += c;
-  }
-  return out + "\"";
-}
-
-template <class List, class Show>
-std::string json_list(const List& list, Show&& show) {
-  std::string out = "[";
-  for (const auto& entry : list) {
-    if (out.size() > 1) out += ",\n";
-    out += show(entry);
-  }
-  out += ']';
-  return out;
-}
+using sidecar::json;  // of text
 
 std::string json(const std::vector<Counter>& counters) {
   std::string out = "{";
