@@ -15,7 +15,11 @@ nice -n 19 "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 
 grep -E 'oracle|ERROR|SUMMARY|stat::number_of_executed|DONE' "$found/log" || true
 [ $status = 0 ] || { echo "found something: $found, $found/log"; exit 1; }
 
-# What the committed corpus lacks comes over; large inputs stay where they are.
+# The corpus becomes a smallest set of inputs with all the coverage; those with a name of their own
+# are regressions and stay. Large inputs are not committed.
 find "$found/new" -type f -size +4k -delete
-nice -n 19 "$program" -merge=1 -max_len=4096 "$corpus" "$found/new" 2>/dev/null
-du -sh "$corpus"
+rm -rf "$found/smallest" && mkdir "$found/smallest"
+nice -n 19 "$program" -set_cover_merge=1 "$found/smallest" "$corpus" "$found/new" 2>>"$found/log"
+find "$corpus" -regextype posix-egrep -regex '.*/[0-9a-f]{40}' -delete
+cp "$found"/smallest/* "$corpus"
+echo "$(find "$corpus" -type f | wc -l) inputs, $(du -bsh "$corpus")"

@@ -6,6 +6,7 @@
 #include <proa/transport/integrity.hpp>
 #include <proa/wire/frames.hpp>
 #include <proa/wire/header.hpp>
+#include <proa/wire/path.hpp>
 #include <proa/wire/setup.hpp>
 
 #include "input.hpp"
@@ -86,6 +87,14 @@ void retry(ByteView body) {
   const std::size_t size = parsed.write(built);
   demand(same(ByteView{built}.first(size), body.first(size)), "RETRY round trip");
 }
+template <class Body>
+void path(ByteView body) {
+  Body parsed;
+  if (Body::parse(body, parsed) != Drop::none) return;
+  std::array<std::byte, Body::size> built{};
+  parsed.write(built);
+  demand(same(built, body.first(built.size())), "path packet round trip");
+}
 void refuse(ByteView body) {
   RefuseBody parsed;
   if (RefuseBody::parse(body, parsed) == Drop::none)
@@ -104,9 +113,11 @@ void body(PacketType type, ByteView bytes) {
       return retry(bytes);
     case PacketType::refuse:
       return refuse(bytes);
-    case PacketType::unknown_flow:
     case PacketType::path_probe:
+      return path<PathProbeBody>(bytes);
     case PacketType::path_result:
+      return path<PathResultBody>(bytes);
+    case PacketType::unknown_flow:
       return;  // the header says it all
   }
   fail("the header has a type that is none");

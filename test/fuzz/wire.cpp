@@ -1,5 +1,5 @@
-// Fuzzing: the parsers of what is around a Proa packet: Ethernet, ARP, IPv4, IPv6, UDP, ICMP, and
-// addresses as text. The first byte of an input chooses the parser.
+// Fuzzing: the parsers of what is around a Proa packet: Ethernet with VLAN tags, ARP, IPv4, IPv6,
+// UDP, ICMP, ICMPv6, and addresses as text. The first byte of an input chooses the parser.
 #include <array>
 #include <vector>
 
@@ -7,7 +7,9 @@
 #include <proa/wire/arp.hpp>
 #include <proa/wire/ethernet.hpp>
 #include <proa/wire/icmp.hpp>
+#include <proa/wire/icmpv6.hpp>
 #include <proa/wire/ip.hpp>
+#include <proa/wire/ipv6.hpp>
 #include <proa/wire/udp.hpp>
 
 #include "input.hpp"
@@ -24,9 +26,12 @@ void ethernet(ByteView bytes) {
   const auto frame = parse_ethernet(bytes);
   if (!frame) return demand(frame.error() != Drop::none, "refused without a reason");
   demand(inside(frame->payload, bytes), "Ethernet payload outside the frame");
-  std::array<std::byte, ethernet_header_bytes> built{};
-  write_ethernet(built, frame->destination, frame->source, frame->type);
-  demand(same(built, bytes.first(built.size())), "Ethernet round trip");
+  std::array<std::byte, ethernet_header_bytes_max> built{};
+  (void)write_link(built, {frame->destination, frame->source, frame->vlan}, frame->type);
+  const auto second = parse_ethernet(built);
+  demand(second && second->destination == frame->destination && second->source == frame->source &&
+             second->vlan == frame->vlan && second->type == frame->type,
+         "Ethernet round trip");
 }
 
 void arp(ByteView bytes) {
@@ -109,6 +114,43 @@ void icmp(ByteView bytes) {
   demand(same(ByteView{reply}.subspan(4), message->bytes.subspan(4)), "an echo changed its data");
 }
 
+void neighbour(const IpPacket& ip, const Icmpv6Message& icmp) {
+  const auto message = parse_neighbour(ip, icmp);
+  if (!message) return;
+  std::array<std::byte, ipv6_header_bytes + neighbour_message_bytes_max> built{};
+  const std::size_t size = write_neighbour(built, ip.source, ip.destination, *message);
+  const auto packet = parse_ipv6(ByteView{built}.first(size));
+  const auto again = packet ? parse_icmpv6(*packet) : dropped(packet.error());
+  demand(again.has_value(), "a neighbour message of ours does not parse");
+  const auto second = parse_neighbour(*packet, *again);
+  demand(second && second->advertisement == message->advertisement &&
+             second->solicited == message->solicited && second->overrides == message->overrides &&
+             second->target == message->target && second->link_address == message->link_address,
+         "neighbour message round trip");
+}
+
+/// An IPv6 packet whose ICMPv6 checksum is made right.
+void icmpv6(ByteView bytes) {
+  std::vector<std::byte> fixed(bytes.begin(), bytes.end());
+  const auto packet = parse_ipv6(fixed);
+  if (!packet || packet->payload.size() < icmpv6_header_bytes) return;
+  std::byte* at = fixed.data() + (packet->payload.data() - fixed.data());
+  store_be<std::uint16_t>(at + 2, 0);
+  store_be(at + 2, detail::icmpv6_checksum(packet->source, packet->destination, packet->payload));
+  const auto message = parse_icmpv6(*packet);
+  demand(message.has_value(), "a right ICMPv6 checksum is refused");
+  if (message->type == Icmpv6Type::neighbour_solicitation ||
+      message->type == Icmpv6Type::neighbour_advertisement)
+    return neighbour(*packet, *message);
+  if (message->type != Icmpv6Type::echo_request) return;
+  std::vector<std::byte> reply(message->bytes.size());
+  write_echo_reply(reply, *message);
+  IpPacket back = *packet;
+  std::swap(back.source, back.destination);
+  back.payload = reply;
+  demand(parse_icmpv6(back).has_value(), "the reply to an ICMPv6 echo does not parse");
+}
+
 void addresses(ByteView bytes) {
   const std::string_view text = Input{bytes}.text();
   if (const auto ip = parse_ip(text)) demand(parse_ip(to_text(*ip)) == ip, "IP address as text");
@@ -118,7 +160,7 @@ void addresses(ByteView bytes) {
     demand(parse_prefix(to_text(*prefix)) == prefix, "prefix as text");
 }
 
-constexpr std::array parsers{&ethernet, &arp, &ipv4, &ipv6, &icmp, &addresses};
+constexpr std::array parsers{&ethernet, &arp, &ipv4, &ipv6, &icmp, &icmpv6, &addresses};
 
 }  // namespace
 
