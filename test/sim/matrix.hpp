@@ -115,4 +115,37 @@ inline Duration expected_probe_wait(const FlowInfo& info, std::uint32_t n) {
   return std::min(wait, Duration{1s});
 }
 
+/// The part is new, or was sent before.
+class SentParts {
+ public:
+  bool is_new(const CarriedPart& part) {
+    const std::uint64_t end = position(part.message, part.offset) + part.length;
+    const bool fresh = end > sent_to_ || (part.length == 0 && end >= sent_to_);
+    sent_to_ = std::max(sent_to_, end);
+    return fresh;
+  }
+
+ private:
+  static std::uint64_t position(std::uint32_t message, std::uint32_t offset) noexcept {
+    return (std::uint64_t{message} << 32U) | offset;
+  }
+  std::uint64_t sent_to_ = 0;
+};
+
+/// Bits per nanosecond that reach the server's application from 10 ms on, over the next `messages`
+/// messages; 0 if they do not come within `limit`.
+inline double goodput(ProductScene& scene, std::uint64_t messages, Duration limit = 10s) {
+  const Application& app = scene.app(server);
+  (void)scene.run_until([] { return false; }, Instant{10ms});
+  const std::uint64_t first = app.received() + 1;
+  if (!scene.run_until([&] { return app.received() >= first; }, scene.now() + limit)) return 0;
+  const Instant from = app.received_at();
+  const std::uint64_t bytes = app.received_bytes();
+  const bool came =
+      scene.run_until([&] { return app.received() >= first + messages; }, scene.now() + limit);
+  if (!came) return 0;
+  return static_cast<double>(app.received_bytes() - bytes) * 8 /
+         static_cast<double>((app.received_at() - from).count());
+}
+
 }  // namespace proa::sim

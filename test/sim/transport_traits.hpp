@@ -68,7 +68,9 @@ struct TransportTraits {
     }
     SynBody syn;
     if (const Drop why = parse_syn(datagram, header, syn); why != Drop::none) return why;
-    if (header.source_flow != flow.identity().peer_id) return Drop::wrong_incarnation;
+    if (header.source_flow != flow.identity().peer_id ||
+        syn.incarnation != flow.identity().peer_incarnation)
+      return Drop::wrong_incarnation;
     flow.accept_syn(header, syn, arrival);
     return Drop::none;
   }

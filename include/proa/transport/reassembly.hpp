@@ -22,6 +22,8 @@ class Reassembly {
   /// The message the application gets next.
   [[nodiscard]] MessageNumber next() const noexcept { return next_; }
   [[nodiscard]] std::uint64_t undelivered_bytes() const noexcept { return undelivered_bytes_; }
+  /// Parts so far that were here already.
+  [[nodiscard]] std::uint32_t repeated_parts() const noexcept { return repeated_parts_; }
   [[nodiscard]] bool deliverable() const noexcept {
     return !messages_.empty() && messages_.front().complete();
   }
@@ -50,7 +52,7 @@ class Reassembly {
   /// Places one part. Drop::none: it is in memory (or was already).
   [[nodiscard]] Drop place(const Frame& part, std::uint32_t message_bytes_max, CreditGiver& credit,
                            Memory& memory) noexcept {
-    if (part.number.before(next_)) return Drop::none;  // delivered: a repetition
+    if (part.number.before(next_)) return repeated();  // delivered
     if (part.total > message_bytes_max) return Drop::protocol_violation;
     const std::uint32_t i = part.number.since(next_);
     if (const Drop why = begin(i, part, credit, memory); why != Drop::none) return why;
@@ -137,18 +139,24 @@ class Reassembly {
     return Drop::none;
   }
 
+  [[nodiscard]] Drop repeated() noexcept {
+    ++repeated_parts_;
+    return Drop::none;
+  }
   [[nodiscard]] Drop add(InMessage& message, std::uint32_t i, const Frame& part,
                          Memory& memory) noexcept {
     const auto size = static_cast<std::uint32_t>(part.bytes.size());
     const std::uint32_t end = part.offset + size;
-    if (end <= message.prefix) return Drop::none;
+    if (end <= message.prefix && part.total != 0) return repeated();
     if (part.offset <= message.prefix) {
       memory.write(message.block, part.offset, part.bytes);
       message.prefix = end;
       absorb_islands(message, i);
       return Drop::none;
     }
-    if (!islands_.add({key(i, part.offset), key(i, end)})) return Drop::no_memory;
+    const Interval island{key(i, part.offset), key(i, end)};
+    if (islands_.contains(island)) return repeated();
+    if (!islands_.add(island)) return Drop::no_memory;
     memory.write(message.block, part.offset, part.bytes);
     return Drop::none;
   }
@@ -169,6 +177,7 @@ class Reassembly {
   IntervalSet islands_;           // parts beyond a message's prefix
   std::uint64_t delivered_ = 0;   // messages handed out: next_ without the wrap
   std::uint64_t undelivered_bytes_ = 0;
+  std::uint32_t repeated_parts_ = 0;
   MessageNumber next_;
 };
 

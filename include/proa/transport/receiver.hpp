@@ -32,6 +32,7 @@ class Receiver {
     const bool gap = acks_.record(number, arrival.now);
     if (arrival.congestion_experienced) ++ce_marked_;
     if (!eliciting) return;
+    note_repetition();
     ++unacknowledged_;
     if (gap || arrival.congestion_experienced || unacknowledged_ >= options.ack_every_packets)
       ack_now_ = true;
@@ -60,10 +61,14 @@ class Receiver {
     if (ce_marked_ != 0) out.ecn(ce_marked_);
   }
   /// An acknowledgement left with a packet.
-  void on_acknowledged() noexcept {
+  void on_acknowledged(Instant now, const FlowOptions& options) noexcept {
     unacknowledged_ = 0;
     ack_now_ = false;
     ack_due_ = never;
+    if (repeat_acks_ == 0) [[likely]]
+      return;
+    --repeat_acks_;
+    ack_due_ = later(now, options.ack_delay_max);
   }
   void raise_credit(Memory& memory) noexcept {
     credit_.raise(memory, reassembly_.undelivered_bytes());
@@ -83,6 +88,21 @@ class Receiver {
   // A short ack frame names each packet in eight acknowledgements; the long one covers the case
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
+  static constexpr std::uint32_t repeat_acks_max = 16;  // 400 us of ack_delay_max
+
+  /// A packet that repeats what is here: the first may have been overtaken; more in a row say that
+  /// our acknowledgements get lost. Then each is followed by as many more as were repeated in vain:
+  /// the peer's probes come ever further apart and must not all be unlucky.
+  void note_repetition() noexcept {
+    const std::uint32_t repeated = reassembly_.repeated_parts();
+    if (repeated == repeated_parts_) [[likely]] {
+      repetitions_ = repeat_acks_ = 0;
+      return;
+    }
+    repeated_parts_ = repeated;
+    repeat_acks_ = std::min(repetitions_, repeat_acks_max);
+    ++repetitions_;
+  }
 
   [[nodiscard]] static Duration ack_delay(const FlowOptions& options,
                                           const RttEstimator& rtt) noexcept {
@@ -97,6 +117,9 @@ class Receiver {
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t ce_marked_ = 0;
   std::uint32_t gap_acks_ = 0;
+  std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
+  std::uint32_t repetitions_ = 0;     // packets in a row that repeated something
+  std::uint32_t repeat_acks_ = 0;     // acknowledgements to send once more
   bool ack_now_ = false;
 };
 

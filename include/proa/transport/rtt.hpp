@@ -20,8 +20,10 @@ class RttEstimator {
     sample = std::max(sample, Duration{1});
     // RFC 9002 5.2: min_rtt ignores the ack delay.
     minimum_ = has_sample() ? std::min(minimum_, sample) : sample;
-    // RFC 9002 5.3: never below min_rtt by the peer's word.
-    const Duration adjusted = sample - ack_delay >= minimum_ ? sample - ack_delay : sample;
+    // RFC 9002 5.3: never below min_rtt by the peer's word. Where the RFC then drops the whole ack
+    // delay we subtract what is left above the minimum: else a path whose minimum comes from a
+    // packet a little larger than the rest keeps the peer's delay in every sample.
+    const Duration adjusted = std::max(sample - ack_delay, minimum_);
     latest_ = adjusted;
     if (!has_sample()) {
       smoothed_ = adjusted;
