@@ -38,9 +38,11 @@ struct Answer {
   std::vector<OwnedFd> fds;
 };
 
-/// Sends and waits for the answer to this request; answers to earlier ones are skipped.
+/// Sends and waits for the answer to this request, at most `timeout` from one sign of life to the
+/// next; answers to earlier ones are skipped.
 tl::expected<Answer, std::string> exchange(int fd, const ControlDatagram& question,
-                                           Instant deadline) {
+                                           Duration timeout) {
+  Instant deadline = later(monotonic_now(), timeout);
   for (;;) {
     const IoResult sent = detail::send_datagram(fd, question);
     if (sent == IoResult::done) break;
@@ -57,7 +59,9 @@ tl::expected<Answer, std::string> exchange(int fd, const ControlDatagram& questi
     } else if (received != IoResult::done) {
       return sentence("the sidecar speaks another version of the control protocol");
     } else if (answer.datagram.head().request == question.head().request) {
-      return answer;
+      PatienceMessage patience;
+      if (!answer.datagram.read(patience)) return answer;
+      deadline = later(monotonic_now(), timeout);
     }
   }
 }
@@ -100,13 +104,12 @@ tl::expected<ControlClient::Attached, std::string> ControlClient::attach(
 
 tl::expected<AttachedChannel, std::string> ControlClient::attach_channel(
     const AttachOptions& options) {
-  const Instant deadline = later(monotonic_now(), options.timeout);
   AttachMessage wish;
   wish.send_bytes = options.send_bytes;
   wish.receive_bytes = options.receive_bytes;
   wish.flows_max = options.flows_max;
   wish.name = control_text<32>(options.name);
-  auto answer = exchange(fd_.get(), control_datagram(wish, ++request_), deadline);
+  auto answer = exchange(fd_.get(), control_datagram(wish, ++request_), options.timeout);
   if (!answer) return tl::unexpected<std::string>{std::move(answer.error())};
   if (auto ok = refused_in(answer->datagram); !ok)
     return tl::unexpected<std::string>{std::move(ok.error())};
@@ -124,8 +127,8 @@ tl::expected<AttachedChannel, std::string> ControlClient::attach_channel(
       SharedMapping::map(answer->fds[1].get(), receive_layout(g).bytes(), MapAccess::read_only);
   if (!receive) return tl::unexpected<std::string>{std::move(receive.error())};
 
-  auto serving =
-      exchange(fd_.get(), control_datagram(ConfirmMessage{attached.channel}, ++request_), deadline);
+  auto serving = exchange(fd_.get(), control_datagram(ConfirmMessage{attached.channel}, ++request_),
+                          options.timeout);
   if (!serving) return tl::unexpected<std::string>{std::move(serving.error())};
   if (auto ok = refused_in(serving->datagram); !ok)
     return tl::unexpected<std::string>{std::move(ok.error())};
@@ -137,8 +140,7 @@ tl::expected<AttachedChannel, std::string> ControlClient::attach_channel(
 
 template <ControlContent M>
 Expected<void> ControlClient::ask(const M& message, Duration timeout) {
-  const auto answer =
-      exchange(fd_.get(), control_datagram(message, ++request_), later(monotonic_now(), timeout));
+  const auto answer = exchange(fd_.get(), control_datagram(message, ++request_), timeout);
   if (!answer) return failed(answer.error() == late ? Reason::timed_out : Reason::stack_closed);
   DoneMessage done;
   if (!answer->datagram.read(done)) return failed(Reason::stack_closed);
@@ -158,7 +160,7 @@ tl::expected<std::string, std::string> ControlClient::status(const std::string& 
   const Instant deadline = later(monotonic_now(), timeout);
   StatusMessage question;
   question.query = control_text<64>(query);
-  auto answer = exchange(fd_.get(), control_datagram(question, ++request_), deadline);
+  auto answer = exchange(fd_.get(), control_datagram(question, ++request_), timeout);
   std::string text;
   for (;;) {
     if (!answer) return tl::unexpected<std::string>{std::move(answer.error())};

@@ -23,17 +23,21 @@ using detail::IoResult;
 
 constexpr std::size_t answers_waiting_max = 300;  // of 4 KiB: status answers up to 1 MiB
 constexpr int messages_per_visit = 8;             // then the others have their turn
+constexpr Duration calm_every = std::chrono::seconds{1};
 
-enum class Stage : std::uint8_t { fresh, offered, serving };
+/// attaching, confirming: the handler answers later.
+enum class Stage : std::uint8_t { fresh, attaching, offered, confirming, serving };
 
 struct Session {
   OwnedFd socket;
   OwnedFd process;  // readable when it has exited, even if a child holds its socket
   ControlPeer peer;
   Stage stage = Stage::fresh;
-  bool known = false;  // attach() accepted: gone() is owed
-  bool asked = false;  // it has said something
-  Instant since{};
+  bool known = false;                     // attach() did not refuse: gone() is owed
+  std::uint32_t request = 0;              // attaching, confirming: to be answered
+  std::uint32_t channel = 0;              // as its confirm names it
+  Instant since{};                        // of its stage
+  Instant calmed{};                       // last told to be patient
   std::deque<ControlDatagram> waiting{};  // answers the socket has no room for
 };
 
@@ -68,8 +72,15 @@ struct ControlServer::State {
   [[nodiscard]] bool over_quota(std::uint32_t uid) const;
   void read(std::uint32_t number, Session& session);
   void handle(std::uint32_t number, Session& session, const ControlDatagram& datagram);
+  static void enter(Session& session, Stage stage) {
+    session.stage = stage;
+    session.since = session.calmed = monotonic_now();
+  }
   void handle_attach(std::uint32_t number, Session& session, const ControlDatagram& datagram);
+  void offer(std::uint32_t number, Session& session, const ControlHandler::AttachAnswer& answer);
   void handle_confirm(std::uint32_t number, Session& session, const ControlDatagram& datagram);
+  void serve_from_now(std::uint32_t number, Session& session,
+                      const ControlHandler::ConfirmAnswer& answer);
   void handle_listen(std::uint32_t number, Session& session, const ControlDatagram& datagram);
   void handle_status(std::uint32_t number, Session& session, const ControlDatagram& datagram);
   template <ControlContent M>
@@ -89,7 +100,7 @@ struct ControlServer::State {
     ended.push_back(number);
   }
   void bury();
-  void end_silent();
+  void look_after_waiting();
 };
 
 namespace {
@@ -183,7 +194,6 @@ void ControlServer::State::read(std::uint32_t number, Session& session) {
     if (result == IoResult::too_many_fds || !fds.empty())
       return drop(number, counters.unwanted_fds);
     if (result == IoResult::malformed) return drop(number, counters.malformed);
-    session.asked = true;
     handle(number, session, datagram);
     if (!ended.empty() && ended.back() == number) return;
   }
@@ -211,7 +221,7 @@ void ControlServer::State::handle_attach(std::uint32_t number, Session& session,
   AttachMessage wish;
   if (!datagram.read(wish) || session.stage != Stage::fresh)
     return drop(number, counters.malformed);
-  const std::uint32_t request = datagram.head().request;
+  const std::uint32_t request = session.request = datagram.head().request;
   if (wish.layout_version != channel_layout_version)
     return refuse(number, session,
                   {Reason::not_permitted,
@@ -219,16 +229,24 @@ void ControlServer::State::handle_attach(std::uint32_t number, Session& session,
                        ", this sidecar " + std::to_string(channel_layout_version) +
                        ": rebuild or restart the older one"},
                   request);
-  auto offered =
+  const auto answer =
       handler.attach(number, session.peer,
                      {to_string(wish.name), wish.send_bytes, wish.receive_bytes, wish.flows_max});
-  if (!offered) return refuse(number, session, offered.error(), request);
+  if (answer) return offer(number, session, *answer);
   session.known = true;
-  session.stage = Stage::offered;
-  const ChannelOffer& offer = offered->offer;
+  enter(session, Stage::attaching);
+}
+
+void ControlServer::State::offer(std::uint32_t number, Session& session,
+                                 const ControlHandler::AttachAnswer& answer) {
+  enter(session, Stage::fresh);
+  if (!answer) return refuse(number, session, answer.error(), session.request);
+  session.known = true;
+  enter(session, Stage::offered);
+  const ChannelOffer& offer = answer->offer;
   const IoResult sent = detail::send_datagram(
       session.socket.get(),
-      control_datagram(AttachedMessage{offer.geometry, offered->channel, 0}, request),
+      control_datagram(AttachedMessage{offer.geometry, answer->channel, 0}, session.request),
       {offer.send.get(), offer.receive.get(), offer.doorbell.get()});
   if (sent != IoResult::done) drop(number, counters.not_reading);
 }
@@ -238,11 +256,17 @@ void ControlServer::State::handle_confirm(std::uint32_t number, Session& session
   ConfirmMessage confirm;
   if (!datagram.read(confirm) || session.stage != Stage::offered)
     return drop(number, counters.malformed);
-  const std::uint32_t request = datagram.head().request;
-  session.stage = Stage::serving;
-  const auto done = handler.confirm(number);
-  if (!done) return refuse(number, session, done.error(), request);
-  say(number, session, ServingMessage{confirm.channel}, request);
+  session.request = datagram.head().request;
+  session.channel = confirm.channel;
+  enter(session, Stage::confirming);
+  if (const auto answer = handler.confirm(number)) serve_from_now(number, session, *answer);
+}
+
+void ControlServer::State::serve_from_now(std::uint32_t number, Session& session,
+                                          const ControlHandler::ConfirmAnswer& answer) {
+  enter(session, Stage::serving);
+  if (!answer) return refuse(number, session, answer.error(), session.request);
+  say(number, session, ServingMessage{session.channel}, session.request);
 }
 
 void ControlServer::State::handle_listen(std::uint32_t number, Session& session,
@@ -314,11 +338,18 @@ void ControlServer::State::bury() {
   }
 }
 
-void ControlServer::State::end_silent() {
+/// Who waits for us is told so; who lets us wait is ended.
+void ControlServer::State::look_after_waiting() {
   const Instant now = monotonic_now();
-  for (auto& [number, session] : sessions)
-    if (session.stage != Stage::serving && now - session.since > options.attach_limit)
+  for (auto& [number, session] : sessions) {
+    const bool ours = session.stage == Stage::attaching || session.stage == Stage::confirming;
+    if (ours && now - session.calmed > calm_every) {
+      session.calmed = now;
+      say(number, session, PatienceMessage{}, session.request);
+    }
+    if (!ours && session.stage != Stage::serving && now - session.since > options.attach_limit)
       drop(number, counters.silent);
+  }
 }
 
 ControlServer::ControlServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -357,7 +388,7 @@ void ControlServer::serve(Duration at_most) {
       s.read(number, it->second);
     s.bury();
   }
-  s.end_silent();
+  s.look_after_waiting();
   s.bury();
 }
 
@@ -365,6 +396,17 @@ void ControlServer::answer(std::uint32_t session, std::uint32_t request, Reason 
   const auto it = state_->sessions.find(session);
   if (it == state_->sessions.end()) return;
   state_->say(session, it->second, DoneMessage{static_cast<std::uint32_t>(reason)}, request);
+}
+
+void ControlServer::answer(std::uint32_t session, const ControlHandler::AttachAnswer& answer) {
+  const auto it = state_->sessions.find(session);
+  if (it != state_->sessions.end() && it->second.stage == Stage::attaching)
+    state_->offer(session, it->second, answer);
+}
+void ControlServer::answer(std::uint32_t session, const ControlHandler::ConfirmAnswer& answer) {
+  const auto it = state_->sessions.find(session);
+  if (it != state_->sessions.end() && it->second.stage == Stage::confirming)
+    state_->serve_from_now(session, it->second, answer);
 }
 
 void ControlServer::end(std::uint32_t session) { state_->ended.push_back(session); }

@@ -58,13 +58,14 @@ tl::expected<SharedMapping, std::string> SharedMapping::map(int fd, std::uint64_
   return SharedMapping{static_cast<std::byte*>(at), bytes};
 }
 
-tl::expected<void, std::string> SharedMapping::prefault(MapAccess access) const {
+tl::expected<void, std::string> SharedMapping::prefault(MapAccess access, std::uint64_t from,
+                                                        std::uint64_t bytes) const {
 #ifndef MADV_POPULATE_READ
   constexpr int MADV_POPULATE_READ = 22, MADV_POPULATE_WRITE = 23;
 #endif
   const int how = access == MapAccess::read_write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
   for (;;) {
-    if (::madvise(data_, bytes_, how) == 0) return {};
+    if (::madvise(data_ + from, bytes, how) == 0) return {};
     if (errno != EINTR && errno != EAGAIN) break;
   }
   return system_error("no memory for a channel of " + std::to_string(bytes_ >> 20) +

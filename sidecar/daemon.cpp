@@ -71,9 +71,10 @@ void Daemon::run(int stop_descriptor, const std::string& user) {
     watched.push_back({link(i).control_descriptor(), POLLIN, 0});
   const int look_ms = static_cast<int>(control_look / std::chrono::milliseconds{1});
   while (watched[0].revents == 0) {
-    ::poll(watched.data(), watched.size(), look_ms);
+    ::poll(watched.data(), watched.size(), preparing_.empty() ? look_ms : 0);
     take_answers();
     control_->serve(Duration{});
+    prepare();
   }
   stop_engines();
 }
@@ -109,10 +110,9 @@ std::optional<std::uint32_t> Daemon::roomiest_engine() const noexcept {
   return static_cast<std::uint32_t>(best - engines_.begin());
 }
 
-tl::expected<Daemon::Offered, AttachRefusal> Daemon::attach(std::uint32_t session,
-                                                            const ControlPeer& peer,
-                                                            const AttachRequest& request) {
-  const auto refuse = [](Reason reason, std::string sentence) {
+std::optional<Daemon::AttachAnswer> Daemon::attach(std::uint32_t session, const ControlPeer& peer,
+                                                   const AttachRequest& request) {
+  const auto refuse = [](Reason reason, std::string sentence) -> AttachAnswer {
     return tl::unexpected{AttachRefusal{reason, std::move(sentence)}};
   };
   const ChannelGeometry geometry = geometry_for(request);
@@ -125,17 +125,14 @@ tl::expected<Daemon::Offered, AttachRefusal> Daemon::attach(std::uint32_t sessio
   if (auto admitted = access_.admit(peer, memory); !admitted) {
     log_(LogLevel::warning, "refused {} (pid {}): {}", request.name, peer.pid,
          admitted.error().sentence);
-    return tl::unexpected{admitted.error()};
+    return AttachAnswer{tl::unexpected{admitted.error()}};
   }
-  const auto give_up = [&](const std::string& why) {
+  auto setup = ChannelSetup::begin(geometry);
+  if (!setup) {
     access_.give_back(peer.uid, memory);
-    log_(LogLevel::warning, "no channel for pid {}: {}", peer.pid, why);
-    return refuse(Reason::out_of_memory, why);
-  };
-  auto setup = ChannelSetup::make(geometry);
-  if (!setup) return give_up(setup.error());
-  auto offer = setup->offer();
-  if (!offer) return give_up(offer.error());
+    log_(LogLevel::warning, "no channel for pid {}: {}", peer.pid, setup.error());
+    return refuse(Reason::out_of_memory, setup.error());
+  }
   const std::uint32_t channel = next_channel_++;
   Application& a = applications_[channel];
   a.session = session;
@@ -146,27 +143,68 @@ tl::expected<Daemon::Offered, AttachRefusal> Daemon::attach(std::uint32_t sessio
   a.name = request.name;
   a.memory_bytes = memory;
   a.setup = std::move(*setup);
-  return Offered{std::move(*offer), channel};
+  preparing_.push_back(channel);
+  return std::nullopt;
 }
 
-tl::expected<void, AttachRefusal> Daemon::confirm(std::uint32_t session) {
-  const auto fail = [&](std::string why) {
-    control_->end(session);
+std::optional<Daemon::ConfirmAnswer> Daemon::confirm(std::uint32_t session) {
+  for (auto& [channel, a] : applications_) {
+    if (a.session != session || !a.setup) continue;
+    a.confirmed = true;
+    if (auto sealed = a.setup->confirm(); !sealed) {
+      control_->end(session);
+      return ConfirmAnswer{tl::unexpected{AttachRefusal{Reason::not_permitted, sealed.error()}}};
+    }
+    preparing_.push_back(channel);
+    return std::nullopt;
+  }
+  return ConfirmAnswer{
+      tl::unexpected{AttachRefusal{Reason::invalid_argument, "attach comes first"}}};
+}
+
+void Daemon::prepare() {
+  if (preparing_.empty()) return;
+  const auto it = applications_.find(preparing_.front());
+  if (it == applications_.end()) return preparing_.pop_front();  // it left meanwhile
+  Application& a = it->second;
+  const auto all = a.setup->step();
+  if (all && !*all) return;
+  preparing_.pop_front();
+  if (!a.confirmed) return offer(it);
+  const std::uint32_t session = a.session;
+  const ConfirmAnswer answer = serve(a);
+  control_->answer(session, answer);
+  if (!answer) control_->end(session);
+}
+
+void Daemon::offer(Applications::iterator application) {
+  Application& a = application->second;
+  auto offer = a.setup->finish().and_then([&] { return a.setup->offer(); });
+  if (offer)
+    return control_->answer(a.session,
+                            AttachAnswer{Offered{std::move(*offer), application->first}});
+  log_(LogLevel::warning, "no channel for pid {}: {}", a.peer.pid, offer.error());
+  const std::uint32_t session = a.session;
+  forget(application);
+  control_->answer(
+      session, AttachAnswer{tl::unexpected{AttachRefusal{Reason::out_of_memory, offer.error()}}});
+}
+
+Daemon::ConfirmAnswer Daemon::serve(Application& a) {
+  const auto fail = [&](std::string why) -> ConfirmAnswer {
     return tl::unexpected{AttachRefusal{Reason::out_of_memory, std::move(why)}};
   };
-  Application* a = of_session(session);
-  if (a == nullptr || !a->setup) return fail("attach comes first");
-  auto server = a->setup->serve();
+  auto server = a.setup->serve();
   if (!server) return fail(server.error());
   EngineCommand command;
   command.kind = EngineCommand::Kind::serve;
-  command.app = a->app;
-  command.user = a->peer.uid;
+  command.app = a.app;
+  command.user = a.peer.uid;
   command.channel = server->get();
-  if (!link(a->engine).post(command)) return fail("the engine does not answer");
-  a->server = std::move(*server);
-  a->setup.reset();
-  log_(LogLevel::debug, "{} (pid {}, uid {}) attached", a->name, a->peer.pid, a->peer.uid);
+  if (!link(a.engine).post(command)) return fail("the engine does not answer");
+  a.server = std::move(*server);
+  a.setup.reset();
+  log_(LogLevel::debug, "{} (pid {}, uid {}) attached", a.name, a.peer.pid, a.peer.uid);
   return {};
 }
 

@@ -1,6 +1,7 @@
 // sidecar: the control thread: applications come, ask, and go; engines are told and asked.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,9 +42,9 @@ class Daemon final : public ControlHandler {
   /// ends and returns.
   void run(int stop_descriptor, const std::string& user);
 
-  tl::expected<Offered, AttachRefusal> attach(std::uint32_t session, const ControlPeer& peer,
-                                              const AttachRequest& request) override;
-  tl::expected<void, AttachRefusal> confirm(std::uint32_t session) override;
+  std::optional<AttachAnswer> attach(std::uint32_t session, const ControlPeer& peer,
+                                     const AttachRequest& request) override;
+  std::optional<ConfirmAnswer> confirm(std::uint32_t session) override;
   std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
                                std::uint16_t port) override;
   std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t request,
@@ -59,7 +60,8 @@ class Daemon final : public ControlHandler {
     ControlPeer peer;
     std::string name;
     std::uint64_t memory_bytes = 0;
-    std::optional<ChannelSetup> setup;      // until confirmed
+    std::optional<ChannelSetup> setup;      // until its engine serves it
+    bool confirmed = false;                 // the application has mapped it
     std::unique_ptr<ChannelServer> server;  // from then on, the engine uses it
     bool leaving = false;
   };
@@ -74,6 +76,10 @@ class Daemon final : public ControlHandler {
   [[nodiscard]] ChannelGeometry geometry_for(const AttachRequest& request) const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> roomiest_engine() const noexcept;
   [[nodiscard]] Application* of_session(std::uint32_t session) noexcept;
+  /// One step for the channel that has waited longest for its memory.
+  void prepare();
+  void offer(Applications::iterator application);
+  [[nodiscard]] ConfirmAnswer serve(Application& application);
   std::optional<Reason> ask_engine(EngineCommand::Kind kind, std::uint32_t session,
                                    std::uint32_t request, std::uint16_t port);
   void forget(Applications::iterator application);
@@ -94,7 +100,8 @@ class Daemon final : public ControlHandler {
   Log log_;
   std::vector<NamedInterface> interfaces_;
   std::vector<EngineSeat> engines_;
-  Applications applications_;  // after interfaces_ in destruction: see ~Daemon
+  std::deque<std::uint32_t> preparing_;  // channels whose memory is being made; front first
+  Applications applications_;            // after interfaces_ in destruction: see ~Daemon
   std::unique_ptr<ControlServer> control_;
   std::map<std::uint32_t, PendingReport> reports_;
   std::array<std::uint64_t, static_cast<std::size_t>(ChannelFault::count)> faults_{};

@@ -14,6 +14,7 @@ import sys
 CATCH_ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)$", re.M)
 CATCH_SOME_FAILED = re.compile(r"^test cases:\s*\d+((?:\s*\|\s*\d+ [a-z ]+)+)$", re.M)
 OWN_LINE = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
+LAST_LINES = 25
 BAD = {"FAIL", "TIMEOUT", "ERROR", "INTERRUPT", "UNEXPECTEDPASS"}
 
 
@@ -40,6 +41,19 @@ def count(entry):
     return passed, failed
 
 
+def failing_cases(output):
+    """Names of the Catch2 cases that failed: each report of a failure begins with its case's name, framed."""
+    framed = re.compile(r"^-{70,}\n(.+?)\n-{70,}\n", re.M | re.S)
+    return [" / ".join(part.strip() for part in name.splitlines()) for name in dict.fromkeys(framed.findall(output))]
+
+
+def last_words(entry):
+    """What a failed program said in the end, for logs of which only the end is kept."""
+    output = entry.get("stdout", "") + entry.get("stderr", "")
+    lines = [f"    case    {name}" for name in failing_cases(output)]
+    return lines + [f"    | {line}" for line in output.rstrip().splitlines()[-LAST_LINES:]]
+
+
 def main(arguments):
     passed = failed = 0
     notes = []
@@ -59,6 +73,7 @@ def main(arguments):
             subtotal = [subtotal[0] + good, subtotal[1] + bad]
             if bad:
                 notes.append(f"FAILED  {name}: {entry['name']} ({entry['result']}, {bad} failed)")
+                notes += last_words(entry)
         print(f"{name}: {subtotal[0]} passed, {subtotal[1]} failed.")
         passed, failed = passed + subtotal[0], failed + subtotal[1]
     print("\n".join(notes) + ("\n" if notes else "") + f"{passed} passed, {failed} failed")

@@ -41,14 +41,14 @@ struct Boat final : TestSidecar {
     control = harbour.get();
   }
 
-  tl::expected<void, AttachRefusal> confirm(std::uint32_t session) override {
+  std::optional<ConfirmAnswer> confirm(std::uint32_t session) override {
     auto done = TestSidecar::confirm(session);
-    if (!done) return done;
+    if (!done || !*done) return done;
     Served& s = served[session];
     s.server = std::move(channels.at(session).server);
     s.engine = std::make_unique<EchoEngine>(*s.server);
     ++confirmed;
-    return {};
+    return done;
   }
   void gone(std::uint32_t session) override {
     TestSidecar::gone(session);

@@ -80,6 +80,8 @@ COUNTED = [
     ("OK", "7 passed, 0 failed", (7, 0)),
     ("OK", "whatever", (1, 0)),
 ]
+RULE = "-" * 79
+CATCH_FAILURE = f"{RULE}\nIt floats\n  upside down\n{RULE}\na.cpp:1\n{'.' * 79}\n\na.cpp:2: FAILED:\n  CHECK( floats )\n"
 PURE = "#include <cstring>\nvoid f(char* a, const char* b, unsigned long n) { std::memcpy(a, b, n); }\n"
 
 
@@ -123,6 +125,11 @@ def main(root, compiler):
         passed, failed = passed + (found == expected), failed + (found != expected)
         if found != expected:
             print(f"count: {result} and {output!r}: expected {expected}, found {found}")
+    named = count.last_words({"stdout": CATCH_FAILURE, "stderr": "and the end\n"})
+    seen = "    case    It floats / upside down" in named and named[-1] == "    | and the end"
+    passed, failed = passed + seen, failed + (not seen)
+    if not seen:
+        print(f"count: the failing case is not named in {named}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

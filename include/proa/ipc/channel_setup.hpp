@@ -1,5 +1,7 @@
 // L2: how a channel comes into being, on the sidecar's side.
 #pragma once
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,78 +20,120 @@ struct ChannelOffer {
   OwnedFd send, receive, doorbell;
 };
 
-/// make() -> offer(), to the application -> the application says that it has mapped Send ->
-/// serve(). Receive is sealed before anybody sees it, so the application can only read it. Send is
-/// sealed once the application has its mapping and before the first look at it: a hole punched into
-/// it later would be a signal for the sidecar. Threading: the control thread.
+/// begin() -> step() until all is there -> offer(), to the application -> the application says that
+/// it has mapped Send -> confirm() -> step() until all is there -> serve(). Receive is sealed
+/// before anybody sees it, so the application can only read it. Send is sealed once the application
+/// has its mapping and before the first look at it: a hole punched into it later would be a signal
+/// for the sidecar; what was punched out before comes back as zeroes in the second round of steps.
+/// Memory is made in steps so that nobody else waits for it. Threading: the control thread.
 class ChannelSetup {
  public:
-  [[nodiscard]] static tl::expected<ChannelSetup, std::string> make(const ChannelGeometry& g) {
+  using Done = tl::expected<void, std::string>;
+
+  [[nodiscard]] static tl::expected<ChannelSetup, std::string> begin(const ChannelGeometry& g) {
     if (const char* why = impossible(g)) return tl::unexpected<std::string>{why};
     ChannelSetup setup;
     setup.geometry_ = g;
-    auto done = setup.make_memory();
+    return setup.map_both().map([&] { return std::move(setup); });
+  }
+  /// For whom nobody waits: begin() and all steps.
+  [[nodiscard]] static tl::expected<ChannelSetup, std::string> make(const ChannelGeometry& g) {
+    auto setup = begin(g);
+    if (!setup) return setup;
+    auto done = setup->finish();
     if (!done) return tl::unexpected<std::string>{std::move(done.error())};
     return setup;
   }
 
-  /// Once.
+  /// Makes the next few MiB exist: about 2 ms. True: all is there.
+  [[nodiscard]] tl::expected<bool, std::string> step() {
+    for (Part* part : {&send_, &receive_}) {
+      const std::uint64_t left = part->mapping.size() - part->there;
+      if (left == 0) continue;
+      const std::uint64_t bytes = std::min(left, step_bytes);
+      auto made = part->mapping.prefault(part->access, part->there, bytes);
+      if (!made) return tl::unexpected<std::string>{std::move(made.error())};
+      part->there += bytes;
+      return false;
+    }
+    return true;
+  }
+
+  /// All the steps that are left.
+  [[nodiscard]] Done finish() {
+    for (;;) {
+      const auto all = step();
+      if (!all) return tl::unexpected<std::string>{all.error()};
+      if (*all) return {};
+    }
+  }
+
+  /// Once, with all steps done.
   [[nodiscard]] tl::expected<ChannelOffer, std::string> offer() {
+    send_.mapping = {};  // from here on the application alone writes to it
+    send_.there = 0;
+    auto sealed = seal_against_new_writers(receive_.fd.get());
+    if (!sealed) return tl::unexpected<std::string>{std::move(sealed.error())};
     auto bells = Doorbell::make_pair();
-    auto send = send_fd_.duplicate();
+    auto send = send_.fd.duplicate();
     if (!bells || !send) return tl::unexpected<std::string>{"no file descriptors left"};
     bell_ = std::move(bells->first);
-    return ChannelOffer{geometry_, std::move(*send), std::move(receive_fd_), bells->second.take()};
+    return ChannelOffer{geometry_, std::move(*send), std::move(receive_.fd), bells->second.take()};
   }
 
   /// Once, after the application has mapped Send.
+  [[nodiscard]] Done confirm() {
+    auto sealed = seal_against_new_writers(send_.fd.get());
+    if (!sealed) return sealed;
+    return map(send_, MapAccess::read_only);
+  }
+  /// Once; what steps and confirm() have not done yet is done here.
   [[nodiscard]] tl::expected<std::unique_ptr<ChannelServer>, std::string> serve() {
-    auto sealed = seal_against_new_writers(send_fd_.get());
-    if (!sealed) return tl::unexpected<std::string>{std::move(sealed.error())};
-    auto send =
-        SharedMapping::map(send_fd_.get(), send_layout(geometry_).bytes(), MapAccess::read_only);
-    if (!send) return tl::unexpected<std::string>{std::move(send.error())};
-    // Again: what was punched out in between comes back as zeroes, here and not at a bad moment.
-    auto there = send->prefault(MapAccess::read_only);
-    if (!there) return tl::unexpected<std::string>{std::move(there.error())};
-    send_fd_.reset();
-    return std::make_unique<ChannelServer>(geometry_, std::move(*send), std::move(receive_),
-                                           std::move(bell_));
+    auto done = send_.mapping.data() == nullptr ? confirm() : Done{};
+    if (done) done = finish();
+    if (!done) return tl::unexpected<std::string>{std::move(done.error())};
+    send_.fd.reset();
+    return std::make_unique<ChannelServer>(geometry_, std::move(send_.mapping),
+                                           std::move(receive_.mapping), std::move(bell_));
   }
 
  private:
-  ChannelSetup() = default;
+  static constexpr std::uint64_t step_bytes = std::uint64_t{2} << 20U;
 
-  [[nodiscard]] tl::expected<void, std::string> make_memory() {
-    return make_region("proa-send", send_layout(geometry_).bytes())
-        .and_then([&](Region region) {
-          send_fd_ = std::move(region.fd);
-          return make_region("proa-receive", receive_layout(geometry_).bytes());
-        })
-        .and_then([&](Region region) {
-          receive_fd_ = std::move(region.fd);
-          receive_ = std::move(region.mapping);
-          return seal_against_new_writers(receive_fd_.get());
-        });
-  }
-  struct Region {
+  struct Part {
     OwnedFd fd;
     SharedMapping mapping;
+    MapAccess access = MapAccess::read_write;
+    std::uint64_t bytes = 0;
+    std::uint64_t there = 0;  // of mapping: known to exist
   };
-  [[nodiscard]] static tl::expected<Region, std::string> make_region(const char* name,
-                                                                     std::uint64_t bytes) {
-    auto fd = make_shared_memory(name, bytes);
-    if (!fd) return tl::unexpected<std::string>{std::move(fd.error())};
-    auto mapping = SharedMapping::map(fd->get(), bytes, MapAccess::read_write);
-    if (!mapping) return tl::unexpected<std::string>{std::move(mapping.error())};
-    auto there = mapping->prefault(MapAccess::read_write);
-    if (!there) return tl::unexpected<std::string>{std::move(there.error())};
-    return Region{std::move(*fd), std::move(*mapping)};
-  }
 
+  ChannelSetup() = default;
+
+  [[nodiscard]] Done map_both() {
+    send_.bytes = send_layout(geometry_).bytes();
+    receive_.bytes = receive_layout(geometry_).bytes();
+    return make_shared_memory("proa-send", send_.bytes)
+        .and_then([this](OwnedFd fd) {
+          send_.fd = std::move(fd);
+          return make_shared_memory("proa-receive", receive_.bytes);
+        })
+        .and_then([this](OwnedFd fd) {
+          receive_.fd = std::move(fd);
+          return map(send_, MapAccess::read_write);
+        })
+        .and_then([this] { return map(receive_, MapAccess::read_write); });
+  }
+  [[nodiscard]] static Done map(Part& part, MapAccess access) {
+    auto mapping = SharedMapping::map(part.fd.get(), part.bytes, access);
+    if (!mapping) return tl::unexpected<std::string>{std::move(mapping.error())};
+    part.mapping = std::move(*mapping);
+    part.access = access;
+    part.there = 0;
+    return {};
+  }
   ChannelGeometry geometry_;
-  OwnedFd send_fd_, receive_fd_;
-  SharedMapping receive_;
+  Part send_, receive_;
   Doorbell bell_;
 };
 

@@ -19,8 +19,9 @@ inline constexpr std::size_t control_bytes_max = 4096;
 
 /// A dialogue: attach -> attached (with the descriptors of Send, Receive and the doorbell) or
 /// refused; the application maps, confirm -> serving or refused. listen, unlisten -> done.
-/// status -> text, in pieces. Anything else ends the connection, and the connection's end is the
-/// application's.
+/// status -> text, in pieces. Who waits for attached or serving hears `patience` every second while
+/// the sidecar makes the channel's memory. Anything else ends the connection, and the connection's
+/// end is the application's.
 enum class ControlType : std::uint16_t {
   attach = 1,
   attached = 2,
@@ -32,6 +33,7 @@ enum class ControlType : std::uint16_t {
   done = 8,
   status = 9,
   text = 10,
+  patience = 11,
 };
 
 struct ControlHead {
@@ -108,6 +110,11 @@ struct TextMessage {
   ControlText<4000> text{};
 };
 
+struct PatienceMessage {
+  static constexpr ControlType type = ControlType::patience;
+  std::uint32_t reserved = 0;
+};
+
 template <class M>
 concept ControlContent = std::is_trivially_copyable_v<M> &&
                              std::has_unique_object_representations_v<M> && sizeof(ControlHead) +
@@ -121,7 +128,7 @@ static_assert(sizeof(ControlHead) == 16 && ControlContent<AttachMessage> &&
               ControlContent<ConfirmMessage> && ControlContent<ServingMessage> &&
               ControlContent<ListenMessage> && ControlContent<UnlistenMessage> &&
               ControlContent<DoneMessage> && ControlContent<StatusMessage> &&
-              ControlContent<TextMessage>);
+              ControlContent<TextMessage> && ControlContent<PatienceMessage>);
 
 /// One received datagram.
 struct ControlDatagram {

@@ -45,11 +45,14 @@ class ControlHandler {
     ChannelOffer offer;
     std::uint32_t channel = 0;
   };
-  virtual tl::expected<Offered, AttachRefusal> attach(std::uint32_t session,
-                                                      const ControlPeer& peer,
-                                                      const AttachRequest& request) = 0;
+  using AttachAnswer = tl::expected<Offered, AttachRefusal>;
+  using ConfirmAnswer = tl::expected<void, AttachRefusal>;
+  /// Nothing: ControlServer::answer(session, AttachAnswer) is called later.
+  virtual std::optional<AttachAnswer> attach(std::uint32_t session, const ControlPeer& peer,
+                                             const AttachRequest& request) = 0;
   /// The application has mapped its memory: ChannelSetup::serve(), and a home on an engine.
-  virtual tl::expected<void, AttachRefusal> confirm(std::uint32_t session) = 0;
+  /// Nothing: ControlServer::answer(session, ConfirmAnswer) is called later.
+  virtual std::optional<ConfirmAnswer> confirm(std::uint32_t session) = 0;
   /// Nothing: ControlServer::answer(session, request, reason) is called later.
   virtual std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
                                        std::uint16_t port) = 0;
@@ -57,7 +60,8 @@ class ControlHandler {
                                          std::uint16_t port) = 0;
   /// The operator's question; at most about 1 MiB of the answer is sent.
   virtual std::string status(const ControlPeer& peer, std::string_view query) = 0;
-  /// The session has ended: its application is gone. Called once, only after attach() accepted.
+  /// The session has ended: its application is gone. Called once, only after attach() was not
+  /// refused at once.
   virtual void gone(std::uint32_t session) = 0;
 };
 
@@ -91,7 +95,9 @@ class ControlServer {
 
   /// Does what can be done now, waiting at most `at_most` for the first thing.
   void serve(Duration at_most);
-  /// The late answer to listen() or unlisten().
+  /// The late answer to attach(); to confirm(); to listen() or unlisten().
+  void answer(std::uint32_t session, const ControlHandler::AttachAnswer& answer);
+  void answer(std::uint32_t session, const ControlHandler::ConfirmAnswer& answer);
   void answer(std::uint32_t session, std::uint32_t request, Reason reason);
   /// Ends a session, as if its application had gone: the next serve() calls gone().
   void end(std::uint32_t session);

@@ -37,9 +37,11 @@ struct IcmpMessage {
 /// the request's size.
 inline void write_echo_reply(MutableBytes to, const IcmpMessage& request) noexcept {
   std::memcpy(to.data(), request.bytes.data(), request.bytes.size());
-  const std::uint16_t checksum = load_be<std::uint16_t>(to.data() + 2);
+  const std::uint16_t was = load_be<std::uint16_t>(to.data() + 2);
+  const std::uint16_t checksum = checksum_replace(was, 0x0800, 0x0000);
   to[0] = std::byte{0};
-  store_be(to.data() + 2, checksum_replace(checksum, 0x0800, 0x0000));
+  // All ones count as zero in a sum of anything but zeros, and for a reply of zeros they are right.
+  store_be<std::uint16_t>(to.data() + 2, checksum == 0 ? 0xffff : checksum);
 }
 
 }  // namespace proa

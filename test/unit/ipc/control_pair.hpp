@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <proa/base/clock.hpp>
 #include <proa/ipc/control_client.hpp>
 #include <proa/ipc/control_server.hpp>
 
@@ -28,8 +30,8 @@ struct TestSidecar : ControlHandler {
     std::unique_ptr<ChannelServer> server;
   };
 
-  tl::expected<Offered, AttachRefusal> attach(std::uint32_t session, const ControlPeer& who,
-                                              const AttachRequest& request) override {
+  std::optional<AttachAnswer> attach(std::uint32_t session, const ControlPeer& who,
+                                     const AttachRequest& request) override {
     peer = who;
     if (request.name == "unwanted")
       return tl::unexpected<AttachRefusal>{{Reason::not_permitted, "not on this boat"}};
@@ -38,13 +40,27 @@ struct TestSidecar : ControlHandler {
     auto offer = setup->offer();
     if (!offer) return tl::unexpected<AttachRefusal>{{Reason::out_of_memory, offer.error()}};
     channels[session].setup = std::move(*setup);
-    return Offered{std::move(*offer), session};
+    if (request.name != "late") return Offered{std::move(*offer), session};
+    late = [this, session,
+            answer = std::make_shared<AttachAnswer>(Offered{std::move(*offer), session})] {
+      control->answer(session, *answer);
+    };
+    late_at = monotonic_now() + late_by;
+    return std::nullopt;
   }
-  tl::expected<void, AttachRefusal> confirm(std::uint32_t session) override {
+  std::optional<ConfirmAnswer> confirm(std::uint32_t session) override {
+    if (late_at != never && late == nullptr) {  // the application that attached late, again
+      late = [this, session] {
+        late_at = never;
+        control->answer(session, *confirm(session));
+      };
+      late_at = monotonic_now() + late_by;
+      return std::nullopt;
+    }
     auto server = channels.at(session).setup->serve();
     if (!server) return tl::unexpected<AttachRefusal>{{Reason::out_of_memory, server.error()}};
     channels[session].server = std::move(*server);
-    return {};
+    return ConfirmAnswer{};
   }
   std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
                                std::uint16_t port) override {
@@ -71,6 +87,14 @@ struct TestSidecar : ControlHandler {
     ++gone_count;
   }
 
+  /// After each ControlServer::serve(): what was decided later.
+  void look() {
+    if (late != nullptr && monotonic_now() >= late_at) std::exchange(late, nullptr)();
+  }
+
+  static constexpr Duration late_by = std::chrono::milliseconds{1500};
+  std::function<void()> late;
+  Instant late_at = never;
   ControlServer* control = nullptr;
   ControlPeer peer;
   std::map<std::uint32_t, Channel> channels;
@@ -84,7 +108,10 @@ struct ControlThread {
     server = must(ControlServer::open(options, sidecar));
     sidecar.control = server.get();
     thread = std::thread{[this] {
-      while (!stop.load()) server->serve(std::chrono::milliseconds{5});
+      while (!stop.load()) {
+        server->serve(std::chrono::milliseconds{5});
+        sidecar.look();
+      }
     }};
   }
   ~ControlThread() { join(); }

@@ -73,6 +73,19 @@ TEST_CASE("an application attaches, uses its channel, listens, and its exit is n
   CHECK(thread.server->sessions() == 0);
 }
 
+TEST_CASE("who waits long for its channel's memory is told to be patient and gets it",
+          "[ipc][control]") {
+  const auto options = options_for("late");
+  ControlThread thread{options};
+  AttachOptions hasty = attach_to(options, "late");
+  hasty.timeout = 1200ms;  // less than either answer takes, more than from one sign to the next
+  const Instant before = monotonic_now();
+  auto attached = ControlClient::attach(hasty);
+  REQUIRE(attached);
+  CHECK(monotonic_now() - before >= 2 * TestSidecar::late_by);
+  CHECK(attached->control.listen(7000, 1s));
+}
+
 TEST_CASE("the client notices that the sidecar has gone", "[ipc][control]") {
   const auto options = options_for("lost");
   auto thread = std::make_unique<ControlThread>(options);

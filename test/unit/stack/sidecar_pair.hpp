@@ -50,8 +50,8 @@ class SimSidecar final : public ControlHandler {
     }
   }
 
-  tl::expected<Offered, AttachRefusal> attach(std::uint32_t session, const ControlPeer&,
-                                              const AttachRequest&) override {
+  std::optional<AttachAnswer> attach(std::uint32_t session, const ControlPeer&,
+                                     const AttachRequest&) override {
     ChannelGeometry g;
     g.send_bytes = g.receive_bytes = std::uint64_t{32} << 20;
     g.flows_max = 256;
@@ -61,11 +61,11 @@ class SimSidecar final : public ControlHandler {
     channels_[session] = std::move(c);
     return Offered{std::move(offer), session};
   }
-  tl::expected<void, AttachRefusal> confirm(std::uint32_t session) override {
+  std::optional<ConfirmAnswer> confirm(std::uint32_t session) override {
     Channel& c = *channels_.at(session);
     c.server = c.setup.serve().value();
     side_.seat(c.app, *c.server, 0);
-    return {};
+    return ConfirmAnswer{};
   }
   std::optional<Reason> listen(std::uint32_t session, std::uint32_t, std::uint16_t port) override {
     const auto done = engine_.listen(channels_.at(session)->app, port);

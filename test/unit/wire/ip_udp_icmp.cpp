@@ -168,6 +168,17 @@ TEST_CASE("an IPv6 header is read back as written", "[wire][ip][rfc8200-3]") {
   CHECK(parse_ipv6(bytes).error() == Drop::bad_ip_header);
 }
 
+TEST_CASE("the reply to an echo of zeros has a right checksum", "[wire][icmp][rfc1624]") {
+  // RFC 1624 (3): the updated checksum comes out as 0 where the one of a new sum would be 0xffff.
+  std::array<std::byte, 12> bytes{std::byte{8}};
+  store_be(bytes.data() + 2, internet_checksum(bytes));
+  const auto request = parse_icmp(bytes);
+  REQUIRE(request.has_value());
+  std::array<std::byte, 12> reply{};
+  write_echo_reply(reply, *request);
+  CHECK(parse_icmp(reply).has_value());
+}
+
 TEST_CASE("our echo reply is the one Linux gives", "[wire][icmp][rfc792]") {
   const auto request_bytes = ip_of(linux_frames::echo_request());
   const auto request = parse_icmp(ByteView{request_bytes}.subspan(20));
