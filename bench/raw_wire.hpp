@@ -28,6 +28,8 @@ class Wire {
 
   /// For end 0 or 1, in its own process: the calling thread moves into the end's network namespace.
   [[nodiscard]] DpdkOptions enter(std::size_t end) const;
+  /// The hosts at its ends; null for memif.
+  [[nodiscard]] const TwoHosts* hosts() const noexcept { return hosts_.get(); }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t mtu() const noexcept { return mtu_; }
 

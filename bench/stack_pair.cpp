@@ -9,12 +9,12 @@
 #include "apps/echo.hpp"
 #include "machine.hpp"
 #include "process.hpp"
+#include "report_message.hpp"
 
 namespace proa::bench {
 namespace {
 
 using Net = Stack<InProcess<DpdkNic>>;
-using Outcome = tl::expected<Sample, std::string>;
 using tl::unexpected;
 
 constexpr std::uint16_t port = 7000;
@@ -23,37 +23,6 @@ constexpr std::uint32_t stream_flow = 0;  // its number, for the content
 IpAddress address_of(std::size_t end) {
   return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + end));
 }
-
-/// A child's words over its control socket.
-struct Report {
-  char error[320] = {};
-  std::uint32_t figures = 0;
-  struct {
-    char metric[16], unit[16];
-    double value;
-  } figure[8] = {};
-
-  Report() = default;
-  explicit Report(const Outcome& outcome) {
-    if (!outcome) {
-      outcome.error().copy(error, sizeof error - 1);
-      return;
-    }
-    for (const Figure& from : *outcome) {
-      auto& to = figure[figures++];
-      from.metric.copy(to.metric, sizeof to.metric - 1);
-      from.unit.copy(to.unit, sizeof to.unit - 1);
-      to.value = from.value;
-    }
-  }
-  [[nodiscard]] Outcome outcome() const {
-    if (error[0] != '\0') return unexpected<std::string>(error);
-    Sample sample;
-    for (std::uint32_t i = 0; i < figures; ++i)
-      sample.push_back({figure[i].metric, figure[i].unit, figure[i].value});
-    return sample;
-  }
-};
 
 tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end,
                                           const StackSetup& setup) {
@@ -225,26 +194,18 @@ template <class Body>
 int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control& control,
             const Body& body) {
   auto net = open_stack(wire, end, setup);
-  if (!net) return control.send(Report{unexpected(net.error())}), 1;
+  if (!net) return control.send(ReportMessage{unexpected(net.error())}), 1;
   pin(end == 0 ? setup.core_a : setup.core_b);
   if (const auto listening = net->listen({port}); !listening)
-    return control.send(Report{unexpected<std::string>("cannot listen")}), 1;
-  control.send(Report{});
+    return control.send(ReportMessage{unexpected<std::string>("cannot listen")}), 1;
+  control.send(ReportMessage{});
   // Alive while it waits: it answers its neighbours.
   while (!control.ready()) static_cast<void>(net->poll());
   if (!control.receive<char>()) return 1;
   const Outcome outcome = body(*net);
-  control.send(Report{outcome});
+  control.send(ReportMessage{outcome});
   while (!control.ready()) static_cast<void>(net->poll());
   return outcome ? 0 : 1;
-}
-
-Outcome heard(ChildProcess& child, const char* who, std::chrono::milliseconds patience) {
-  const auto report = child.control().receive<Report>(patience);
-  if (!report) return unexpected(fmt::format("the {} did not answer", who));
-  auto outcome = report->outcome();
-  if (!outcome) return unexpected(fmt::format("{}: {}", who, outcome.error()));
-  return outcome;
 }
 
 }  // namespace

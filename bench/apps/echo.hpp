@@ -27,12 +27,14 @@ class EchoServer {
   /// Handles events until `stop()`. Sleeps in between if `wait`, else polls.
   template <class Stop>
   void run(bool wait, Stop&& stop) {
-    while (!stop()) {
-      if (auto event = net_->poll())
-        handle(*event);
-      else if (wait)
-        static_cast<void>(net_->wait(longest_sleep));
-    }
+    while (!stop())
+      if (!look() && wait) static_cast<void>(net_->wait(longest_sleep));
+  }
+  /// Handles the next event, if there is one.
+  bool look() {
+    auto event = net_->poll();
+    if (event) handle(*event);
+    return bool{event};
   }
   [[nodiscard]] std::uint64_t echoed() const noexcept { return echoed_; }
   [[nodiscard]] std::uint64_t ended_flows() const noexcept { return ended_; }
