@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -64,7 +65,15 @@ tl::expected<void, std::string> become(const RunAs& run_as, const std::string& s
     return failed_to("give the control socket to");
   if (::setgroups(0, nullptr) != 0) return failed_to("leave the groups of root for");
   if (::setresgid(run_as.gid, run_as.gid, run_as.gid) != 0) return failed_to("take the group of");
+  // Who asked to be killed with its parent means it as another user too; the system forgets it.
+  int with_parent = 0;
+  ::prctl(PR_GET_PDEATHSIG, &with_parent);
+  const pid_t parent = ::getppid();
   if (::setresuid(run_as.uid, run_as.uid, run_as.uid) != 0) return failed_to("become");
+  if (with_parent != 0) {
+    ::prctl(PR_SET_PDEATHSIG, with_parent);
+    if (::getppid() != parent) ::raise(with_parent);  // it died meanwhile
+  }
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   return {};
 }

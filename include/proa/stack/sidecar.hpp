@@ -194,8 +194,9 @@ class Sidecar {
     home_->collect();
     client_.flush();
     ++counters_.turns;
+    // The first idle turn never yields: a sleep may follow, which gives way better.
+    if (idle_turns_ != 0) give_way_.idle(looked_at_);
     if (idle_turns_++ % turns_per_look == 0) look();
-    give_way_.idle(looked_at_);
   }
   void flush() noexcept { client_.flush(); }
   void sleep(Instant until) noexcept {
@@ -203,6 +204,7 @@ class Sidecar {
     if (now - idle_since_ < spin_ && !give_way_.oversubscribed()) return;
     ++counters_.sleeps;
     client_.wait(until - now);
+    idle_turns_ = 0;
   }
   [[nodiscard]] bool arm() noexcept {
     armed_ = client_.arm();
