@@ -25,9 +25,11 @@ struct IpAddress {
     return v4((std::uint32_t{a} << 24) | (std::uint32_t{b} << 16) | (std::uint32_t{c} << 8) | d);
   }
   [[nodiscard]] constexpr bool is_v4() const noexcept {
-    for (std::size_t i = 0; i < 10; ++i)
-      if (octets[i] != 0) return false;
-    return octets[10] == 0xff && octets[11] == 0xff;
+    // As two words, for the same reason as operator==.
+    const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(octets);
+    constexpr std::array<std::uint8_t, 8> mapped{0, 0, 0xff, 0xff}, mask{0xff, 0xff, 0xff, 0xff};
+    return (words[0] | ((words[1] & std::bit_cast<std::uint64_t>(mask)) ^
+                        std::bit_cast<std::uint64_t>(mapped))) == 0;
   }
   /// The IPv4 address in host order; meaningful only if is_v4().
   [[nodiscard]] constexpr std::uint32_t to_v4() const noexcept {

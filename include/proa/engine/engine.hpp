@@ -334,6 +334,9 @@ class Engine {
     const Ecn ecn = options_.flow.ecn ? Ecn::capable : Ecn::not_capable;
     return interface_.make_headers({local, peer, port_range().random_pair(random_), ecn});
   }
+  [[nodiscard]] const FlowOptions& flow_options(const HeaderTemplate& header) const noexcept {
+    return header.is_v4() ? options_.flow : flow_ipv6_;
+  }
   [[nodiscard]] PortRange port_range() const noexcept {
     return {options_.interface.options.udp_port_first, options_.interface.options.udp_port_last};
   }
@@ -358,6 +361,7 @@ class Engine {
   NicT* nic_;
   AppSide* app_side_;
   EngineOptions options_;
+  FlowOptions flow_ipv6_;  // as options_.flow, for packets with longer headers
   Interface interface_;
   ScratchPool scratch_;
   PathSizes path_sizes_;

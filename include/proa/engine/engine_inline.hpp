@@ -37,11 +37,12 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
   }
   cookie_secret_ = {random_.next(), random_.next()};
   const NicCapabilities nic_offers = nic.capabilities();
-  const std::uint32_t payload_max =
-      nic_offers.frame_bytes_max - static_cast<std::uint32_t>(frame_header_bytes);
-  options_.flow.packet_bytes_max =
-      std::min({options_.flow.packet_bytes_max, payload_max, interface_.payload_bytes_max()});
   options_.flow.path_sizes = &path_sizes_;
+  flow_ipv6_ = options_.flow;
+  for (const bool v4 : {true, false}) {
+    std::uint32_t& most = (v4 ? options_.flow : flow_ipv6_).packet_bytes_max;
+    most = std::min(most, interface_.payload_bytes_max(v4, nic_offers.frame_bytes_max));
+  }
   if (nic_offers.tx_udp_checksum)
     udp_checksum_ = UdpChecksumBy::offload;
   else if (Integrity::needs_udp_checksum)
@@ -76,7 +77,7 @@ std::uint32_t Engine<NicT, AppSide, Policy>::make_flow(AppCookie cookie,
                                                        const FlowIdentity& who, Instant now,
                                                        Instant deadline) noexcept {
   const std::uint32_t slot =
-      flows_.emplace(who.local_id, cookie, header, role, who, options_.flow,
+      flows_.emplace(who.local_id, cookie, header, role, who, flow_options(header),
                      app_side_->memory(cookie.app), scratch_, random_.next(), now, deadline);
   flows_[slot].loopback = options_.interface.owns(who.peer.address);
   detail::AppState& app = apps_[cookie.app];

@@ -1,5 +1,5 @@
 // L3: one NIC port's addresses, neighbours and routes, sans-I/O: which received frames carry Proa
-// packets, what ARP and ICMP get as an answer, which headers go before a packet.
+// packets, what neighbours and pings get as an answer, which headers go before a packet.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -12,6 +12,7 @@
 #include <tl/expected.hpp>
 
 #include <proa/base/time.hpp>
+#include <proa/engine/announcer.hpp>
 #include <proa/engine/control_queue.hpp>
 #include <proa/engine/header_template.hpp>
 #include <proa/engine/interface_options.hpp>
@@ -22,7 +23,9 @@
 #include <proa/wire/drop.hpp>
 #include <proa/wire/ethernet.hpp>
 #include <proa/wire/icmp.hpp>
+#include <proa/wire/icmpv6.hpp>
 #include <proa/wire/ip.hpp>
+#include <proa/wire/ipv6.hpp>
 #include <proa/wire/udp.hpp>
 
 namespace proa {
@@ -48,11 +51,12 @@ struct Classified {
 
 struct InterfaceCounters {
   std::uint64_t arp_requests_sent = 0, arp_requests_answered = 0, arp_replies_heard = 0;
+  std::uint64_t solicitations_sent = 0, solicitations_answered = 0, advertisements_heard = 0;
   std::uint64_t echo_requests_answered = 0;
-  std::uint64_t address_conflicts = 0;  // another station claims one of our addresses (RFC 5227)
+  std::uint64_t address_conflicts = 0;  // another station claims one (RFC 5227, RFC 4862 5.4)
 };
 
-/// What one engine learned and the others should hear: ARP replies reach one queue only.
+/// What one engine learned and the others should hear: a neighbour's answer reaches one queue only.
 struct NeighbourNews {
   IpAddress address;
   MacAddress mac;
@@ -64,12 +68,18 @@ class Interface {
   explicit Interface(const InterfacePlan& plan)
       : plan_(plan),
         neighbours_(plan.options.neighbours),
-        control_(plan.options.control_frames_max, plan.options.mtu_bytes + ethernet_header_bytes),
-        arp_limit_(plan.options.answers_per_second, plan.options.answers_burst),
-        echo_limit_(arp_limit_),
-        announces_left_(plan.options.announce ? announces : 0) {
-    primary_ = plan.primary_ipv4();
+        control_(plan.options.control_frames_max,
+                 plan.options.mtu_bytes + link_header_bytes(plan.options.vlan)),
+        neighbour_limit_(plan.options.answers_per_second, plan.options.answers_burst),
+        echo_limit_(neighbour_limit_),
+        announcer_(plan_.options.addresses, plan.options.detect_duplicates),
+        primary_(plan.primary(true)),
+        primary_ipv6_(plan.primary(false)),
+        plain_ipv4_(primary_.is_v4() ? primary_.to_v4() : ~std::uint64_t{0}) {
+    if (plan_.options.announce) announcer_.start(Instant::min());
   }
+  Interface(const Interface&) = delete;  // the announcer looks into the plan
+  Interface& operator=(const Interface&) = delete;
 
   // Receive ------------------------------------------------------------------------------------
 
@@ -98,7 +108,7 @@ class Interface {
   }
 
   [[nodiscard]] HeaderTemplate make_headers(const HeaderFields& fields) const noexcept {
-    return HeaderTemplate{fields, plan_.options.mac};
+    return HeaderTemplate{fields, link_to({})};
   }
 
   /// Before each packet: only `ready` may be sent. A few ns while nothing changes.
@@ -115,8 +125,7 @@ class Interface {
   [[nodiscard]] HeaderTemplate reply_headers(const UdpArrival& to) const noexcept {
     HeaderTemplate headers{
         {to.destination, to.source, {to.ports.destination, to.ports.source}, Ecn::not_capable},
-        plan_.options.mac};
-    headers.set_next_hop(to.source_mac);
+        link_to(to.source_mac)};
     return headers;
   }
 
@@ -125,19 +134,26 @@ class Interface {
 
   // Its own frames -----------------------------------------------------------------------------
 
-  /// Writes the next frame this interface sends by itself (ARP, echo reply); 0 when there is none.
-  /// `out` should hold mtu + 14 bytes. Call until it returns 0.
+  /// Writes the next frame this interface sends by itself (ARP, neighbour discovery, echo reply); 0
+  /// when there is none. `out` should hold the MTU and a link header. Call until it returns 0.
   [[nodiscard]] std::size_t poll_control(Instant now, MutableBytes out) noexcept {
     if (const std::size_t bytes = control_.pop(out); bytes > 0) return bytes;
-    if (out.size() < arp_frame_bytes) return 0;
-    if (announces_left_ > 0 && now >= announce_at_) return write_announcement(now, out);
+    if (out.size() < own_frame_bytes_max) return 0;
+    if (const auto item = announcer_.poll(now)) return write_announcement(*item, now, out);
     const auto ask = neighbours_.poll_ask(now);
     return ask ? write_request(*ask, out) : 0;
   }
 
   [[nodiscard]] Instant next_timeout() const noexcept {
     if (!control_.empty()) return Instant::min();
-    return std::min(neighbours_.next_timeout(), announces_left_ > 0 ? announce_at_ : never);
+    return std::min(neighbours_.next_timeout(), announcer_.next_timeout());
+  }
+
+  /// The NIC has its link again, perhaps in another place of the network: everybody is told our
+  /// addresses, and neighbours are re-checked when they are used next.
+  void link_came_up(Instant now) noexcept {
+    if (plan_.options.announce) announcer_.start(now);
+    neighbours_.doubt_all(now);
   }
 
   /// What other engines of this port should be told, and how they are told.
@@ -152,243 +168,94 @@ class Interface {
   [[nodiscard]] const InterfaceOptions& options() const noexcept { return plan_.options; }
   [[nodiscard]] const InterfaceCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t neighbour_count() const noexcept { return neighbours_.size(); }
-  /// The longest UDP payload that fits the interface's MTU.
-  [[nodiscard]] std::uint32_t payload_bytes_max() const noexcept {
-    return plan_.options.mtu_bytes - std::uint32_t{ipv4_header_bytes + udp_header_bytes};
+  /// The longest UDP payload to a peer of that family that fits the interface's MTU and a frame of
+  /// `frame_bytes_max`.
+  [[nodiscard]] std::uint32_t payload_bytes_max(bool v4,
+                                                std::uint32_t frame_bytes_max) const noexcept {
+    const auto link = static_cast<std::uint32_t>(link_header_bytes(plan_.options.vlan));
+    const auto packet = std::min(plan_.options.mtu_bytes, frame_bytes_max - link);
+    return packet - static_cast<std::uint32_t>(ip_udp_header_bytes(v4));
   }
+  /// What a frame carries that these headers were put on by HeaderTemplate::finish(), and that
+  /// never left memory.
+  [[nodiscard]] UdpArrival read_back(ByteView frame) const noexcept;
   [[nodiscard]] bool in_port_range(std::uint16_t port) const noexcept {
     return port >= plan_.options.udp_port_first && port <= plan_.options.udp_port_last;
   }
 
  private:
-  static constexpr std::size_t arp_frame_bytes = ethernet_header_bytes + arp_bytes;
-  static constexpr std::uint8_t announces = 2;  // RFC 5227 (2.3): ANNOUNCE_NUM ...
-  static constexpr Duration announce_interval = std::chrono::seconds{2};  // ANNOUNCE_INTERVAL
-  static constexpr Duration defend_interval = std::chrono::seconds{10};   // DEFEND_INTERVAL
+  // The longest of its own frames besides echo replies: a report about all addresses' groups.
+  static constexpr std::size_t own_frame_bytes_max =
+      ethernet_header_bytes_max + membership_report_bytes(InterfacePlan::addresses_max + 1);
+  static constexpr Duration defend_interval = std::chrono::seconds{10};  // RFC 5227 (1.1)
+
+  [[nodiscard]] LinkFields link_to(const MacAddress& mac) const noexcept {
+    return {mac, plan_.options.mac, plan_.options.vlan};
+  }
 
   // Fast: compares at fixed offsets what nearly every frame looks like. Whatever it does not
   // recognise, good or bad, is left to the careful way.
   [[nodiscard]] bool is_plain_datagram(const Packet& packet, UdpArrival& out) const noexcept;
+  [[nodiscard]] bool is_plain_tagged(const Packet& packet, UdpArrival& out) const noexcept;
+  template <std::size_t IpAt>
+  [[nodiscard, gnu::always_inline]] bool is_plain_ip(const Packet& packet,
+                                                     UdpArrival& out) const noexcept;
+  template <std::size_t IpAt>
+  [[nodiscard, gnu::always_inline]] bool is_plain_ipv4(const Packet& packet,
+                                                       UdpArrival& out) const noexcept;
+  template <std::size_t IpAt>
+  [[nodiscard]] bool is_plain_ipv6(const Packet& packet, UdpArrival& out) const noexcept;
 
-  void classify_slowly(const Packet& packet, Instant now, Classified& out) noexcept {
-    const auto frame = parse_ethernet(packet.bytes());
-    Drop drop = Drop::none;
-    out.kind = Arrived::consumed;
-    if (!frame)
-      drop = frame.error();
-    else if (frame->type == EtherType::arp)
-      drop = take_arp(*frame, now);
-    else if (frame->type == EtherType::ipv4)
-      drop = take_ipv4(*frame, packet, now, out);
-    else
-      drop = Drop::unknown_ethertype;  // IPv6 is not served yet
-    if (drop == Drop::none) return;
-    out.kind = Arrived::refused;
-    out.drop = drop;
-  }
-
+  void classify_slowly(const Packet& packet, Instant now, Classified& out) noexcept;
   [[nodiscard]] Drop take_ipv4(const EthernetFrame& frame, const Packet& packet, Instant now,
+                               Classified& out) noexcept;
+  [[nodiscard]] Drop take_ipv6(const EthernetFrame& frame, const Packet& packet, Instant now,
                                Classified& out) noexcept;
   [[nodiscard]] Drop take_udp(const IpPacket& ip, const Packet& packet, UdpArrival& out) noexcept;
   [[nodiscard]] Drop take_icmp(const EthernetFrame& frame, const IpPacket& ip,
                                Instant now) noexcept;
+  [[nodiscard]] Drop take_icmpv6(const EthernetFrame& frame, const IpPacket& ip,
+                                 Instant now) noexcept;
+  template <class Icmp>
+  [[nodiscard]] Drop answer_echo(const EthernetFrame& frame, const IpPacket& ip,
+                                 const Icmp& request, Instant now) noexcept;
   [[nodiscard]] Drop take_arp(const EthernetFrame& frame, Instant now) noexcept;
+  [[nodiscard]] Drop take_solicitation(const EthernetFrame& frame, const IpPacket& ip,
+                                       const NeighbourMessage& asked, Instant now) noexcept;
+  [[nodiscard]] Drop take_advertisement(const NeighbourMessage& said, Instant now) noexcept;
+  [[nodiscard]] bool is_our_group(const IpAddress& group) const noexcept;
+  Drop note_conflict(Instant now, Drop drop) noexcept;
   void tell_news(const NeighbourNews& news) noexcept {
     if (news_count_ < news_.size()) news_[news_count_++] = news;  // lost: asked again
   }
 
   [[nodiscard]] Reach resolve(HeaderTemplate& headers, Instant now) noexcept;
   std::size_t write_request(const Neighbours::Ask& ask, MutableBytes out) noexcept;
-  std::size_t write_announcement(Instant now, MutableBytes out) noexcept;
+  std::size_t write_announcement(const Announcer::Item& item, Instant now,
+                                 MutableBytes out) noexcept;
+  std::size_t write_arp_frame(MutableBytes out, const MacAddress& to,
+                              const ArpPacket& arp) const noexcept;
+  std::size_t write_neighbour_frame(MutableBytes out, const MacAddress& to, const IpAddress& source,
+                                    const IpAddress& destination,
+                                    const NeighbourMessage& message) const noexcept;
+  std::size_t write_membership_frame(MutableBytes out) const noexcept;
 
   InterfacePlan plan_;
   Neighbours neighbours_;
   ControlQueue control_;
-  RateLimit arp_limit_;
+  RateLimit neighbour_limit_;
   RateLimit echo_limit_;
+  Announcer announcer_;
   InterfaceCounters counters_;
   std::array<NeighbourNews, 16> news_{};
   std::size_t news_count_ = 0;
   IpAddress primary_;
-  std::uint8_t announces_left_;
-  std::size_t announce_address_ = 0;
-  Instant announce_at_ = Instant::min();
+  IpAddress primary_ipv6_;
+  std::uint64_t plain_ipv4_;  // primary_ in host order, or what no address equals
   Instant defended_at_ = Instant::min();
 };
 
-// The definitions follow in the order of a frame's way.
-
-inline bool Interface::is_plain_datagram(const Packet& packet, UdpArrival& out) const noexcept {
-  const ByteView frame = packet.bytes();
-  if (frame.size() < frame_header_bytes) return false;
-  const std::byte* const at = frame.data();
-  if (std::memcmp(at, plan_.options.mac.octets.data(), 6) != 0) return false;
-  if ((load_be<std::uint32_t>(at + 12) & 0xffff'ff00U) != 0x0800'4500U) return false;
-  const std::size_t total_bytes = load_be<std::uint16_t>(at + 16);
-  const std::size_t udp_bytes = load_be<std::uint16_t>(at + 38);
-  const UdpPorts ports{load_be<std::uint16_t>(at + 34), load_be<std::uint16_t>(at + 36)};
-  const auto udp_checksum = load_be<std::uint16_t>(at + 40);
-  const auto source = load_be<std::uint32_t>(at + 26);
-  if (total_bytes > frame.size() - ethernet_header_bytes ||
-      total_bytes < udp_bytes + ipv4_header_bytes || udp_bytes < udp_header_bytes)
-    return false;
-  if ((load_be<std::uint16_t>(at + 20) & 0x3fffU) != 0 || at[23] != std::byte{17}) return false;
-  if (load_be<std::uint32_t>(at + 30) != primary_.to_v4() || !is_host_v4(source)) return false;
-  if (!in_port_range(ports.source) || !in_port_range(ports.destination)) return false;
-  const bool verified = packet.has(PacketFlag::rx_l4_checksum_good);
-  if (udp_checksum != 0 && !verified) return false;
-  if (!packet.has(PacketFlag::rx_ip_checksum_good) &&
-      internet_checksum(frame.subspan<ethernet_header_bytes, ipv4_header_bytes>()) != 0)
-    return false;
-  if ((at[6] & std::byte{1}) != std::byte{0}) return false;  // no station sends from a group
-  out.source = IpAddress::v4(source);
-  out.destination = primary_;
-  out.ports = ports;
-  std::memcpy(out.source_mac.octets.data(), at + 6, 6);
-  out.congestion_experienced = (at[15] & std::byte{3}) == std::byte{3};
-  out.udp_checksum_verified = udp_checksum != 0;
-  out.payload = frame.subspan(frame_header_bytes, udp_bytes - udp_header_bytes);
-  return true;
-}
-
-inline Drop Interface::take_ipv4(const EthernetFrame& frame, const Packet& packet, Instant now,
-                                 Classified& out) noexcept {
-  if (frame.destination != plan_.options.mac) return Drop::not_for_us;
-  const auto ip = parse_ipv4(frame.payload, packet.has(PacketFlag::rx_ip_checksum_good)
-                                                ? HeaderChecksum::known_good
-                                                : HeaderChecksum::verify);
-  if (!ip) return ip.error();
-  if (!plan_.owns(ip->destination)) return Drop::not_for_us;
-  if (!is_host_v4(ip->source.to_v4())) return Drop::bad_ip_source;
-  if (ip->protocol == static_cast<std::uint8_t>(IpProtocol::icmp))
-    return take_icmp(frame, *ip, now);
-  if (ip->protocol != static_cast<std::uint8_t>(IpProtocol::udp)) return Drop::not_udp;
-  const Drop drop = take_udp(*ip, packet, out.datagram);
-  if (drop != Drop::none) return drop;
-  out.datagram.source_mac = frame.source;
-  out.kind = Arrived::datagram;
-  return Drop::none;
-}
-
-inline Drop Interface::take_udp(const IpPacket& ip, const Packet& packet,
-                                UdpArrival& out) noexcept {
-  const auto udp = parse_udp(ip.payload);
-  if (!udp) return udp.error();
-  if (!in_port_range(udp->source_port) || !in_port_range(udp->destination_port))
-    return Drop::outside_port_range;
-  // Some NICs call an absent checksum bad, so their "bad" only means that we look ourselves.
-  if (!packet.has(PacketFlag::rx_l4_checksum_good) &&
-      !udp_checksum_ok(ip.source, ip.destination, *udp))
-    return Drop::bad_checksum;
-  out.source = ip.source;
-  out.destination = ip.destination;
-  out.ports = {udp->source_port, udp->destination_port};
-  out.congestion_experienced = ip.ecn == Ecn::experienced;
-  out.udp_checksum_verified = udp->checksum != 0;
-  out.payload = udp->payload();
-  return Drop::none;
-}
-
-inline Drop Interface::take_icmp(const EthernetFrame& frame, const IpPacket& ip,
-                                 Instant now) noexcept {
-  const auto icmp = parse_icmp(ip.payload);
-  if (!icmp) return icmp.error();
-  if (icmp->type != IcmpType::echo_request || icmp->code != 0) return Drop::icmp_ignored;
-  if (!echo_limit_.allow(now)) return Drop::control_limit;
-  const std::size_t frame_bytes = ethernet_header_bytes + ipv4_header_bytes + icmp->bytes.size();
-  const std::span<std::byte> to = control_.push(frame_bytes, control_.frames_max() / 4);
-  if (to.empty()) return Drop::control_limit;
-  write_ethernet(to.first<ethernet_header_bytes>(), frame.source, plan_.options.mac,
-                 EtherType::ipv4);
-  write_ipv4(to.subspan<ethernet_header_bytes, ipv4_header_bytes>(),
-             {ip.destination, ip.source, IpProtocol::icmp, Ecn::not_capable,
-              static_cast<std::uint16_t>(icmp->bytes.size())});
-  write_echo_reply(to.subspan(ethernet_header_bytes + ipv4_header_bytes), *icmp);
-  ++counters_.echo_requests_answered;
-  return Drop::none;
-}
-
-/// RFC 826 "Packet Reception", with the merge flag as may_create.
-inline Drop Interface::take_arp(const EthernetFrame& frame, Instant now) noexcept {
-  const MacAddress& mac = plan_.options.mac;
-  if (frame.destination != mac && frame.destination != mac_broadcast) return Drop::not_for_us;
-  const auto arp = parse_arp(frame.payload);
-  if (!arp) return arp.error();
-  if (arp->sender_mac == mac) return Drop::bad_arp;  // our own words coming back
-  if (plan_.owns(arp->sender_ip)) {
-    ++counters_.address_conflicts;
-    if (now >=
-        later(defended_at_, defend_interval)) {  // RFC 5227 (2.4 b): defend it, not too often
-      defended_at_ = now;
-      announces_left_ = std::max<std::uint8_t>(announces_left_, 1);
-    }
-    return Drop::bad_arp;
-  }
-  const bool for_us = plan_.owns(arp->target_ip);
-  const bool request = arp->operation == ArpOperation::request;
-  if (!arp->sender_ip.is_v4() || arp->sender_ip.to_v4() != 0) {
-    const bool stranger_may_enter = for_us && request && plan_.routes.is_on_link(arp->sender_ip);
-    neighbours_.heard(arp->sender_ip, arp->sender_mac, now, stranger_may_enter);
-    if (for_us) tell_news({arp->sender_ip, arp->sender_mac});
-  }
-  if (!request) {
-    ++counters_.arp_replies_heard;
-    return Drop::none;
-  }
-  if (!for_us) return Drop::none;
-  if (!arp_limit_.allow(now)) return Drop::control_limit;
-  const std::span<std::byte> to = control_.push(arp_frame_bytes);
-  if (to.empty()) return Drop::control_limit;
-  write_ethernet(to.first<ethernet_header_bytes>(), arp->sender_mac, mac, EtherType::arp);
-  write_arp(to.subspan<ethernet_header_bytes, arp_bytes>(),
-            {ArpOperation::reply, mac, arp->target_ip, arp->sender_mac, arp->sender_ip});
-  ++counters_.arp_requests_answered;
-  return Drop::none;
-}
-
-inline Reach Interface::resolve(HeaderTemplate& headers, Instant now) noexcept {
-  headers.version_ = 0;
-  const auto next_hop = plan_.next_hop(headers.peer_);
-  if (!next_hop) return Reach::no_route;
-  if (plan_.owns(*next_hop)) {  // ourselves: the engine loops it back
-    headers.slot_ = Neighbours::no_slot;
-    headers.set_next_hop(plan_.options.mac);
-    headers.version_ = neighbours_.version();
-    return Reach::ready;
-  }
-  const Neighbours::Found found = neighbours_.resolve(*next_hop, now, headers.slot_);
-  headers.slot_ = found.slot;
-  if (found.reach != Reach::ready) return found.reach;
-  headers.set_next_hop(found.mac);
-  headers.version_ = neighbours_.version();
-  return Reach::ready;
-}
-
-inline std::size_t Interface::write_request(const Neighbours::Ask& ask, MutableBytes out) noexcept {
-  const auto source = plan_.source_for(ask.address);
-  const MacAddress& mac = plan_.options.mac;
-  write_ethernet(out.first<ethernet_header_bytes>(), ask.unicast_to.value_or(mac_broadcast), mac,
-                 EtherType::arp);
-  write_arp(out.subspan<ethernet_header_bytes, arp_bytes>(),
-            {ArpOperation::request, mac, source.value_or(primary_), {}, ask.address});
-  ++counters_.arp_requests_sent;
-  return arp_frame_bytes;
-}
-
-/// RFC 5227 (2.3): an ARP announcement is a request for one's own address.
-inline std::size_t Interface::write_announcement(Instant now, MutableBytes out) noexcept {
-  const MacAddress& mac = plan_.options.mac;
-  const IpAddress address = plan_.options.addresses[announce_address_].address;
-  write_ethernet(out.first<ethernet_header_bytes>(), mac_broadcast, mac, EtherType::arp);
-  write_arp(out.subspan<ethernet_header_bytes, arp_bytes>(),
-            {ArpOperation::request, mac, address, {}, address});
-  if (++announce_address_ == plan_.options.addresses.size()) {
-    announce_address_ = 0;
-    --announces_left_;
-    announce_at_ = later(now, announce_interval);
-  }
-  ++counters_.arp_requests_sent;
-  return arp_frame_bytes;
-}
-
 }  // namespace proa
+
+#include <proa/engine/interface_own.hpp>
+#include <proa/engine/interface_receive.hpp>

@@ -1,4 +1,5 @@
-// L3: next hop addresses to MAC addresses: the neighbour cache, sans-I/O (RFC 826, RFC 1122 2.3.2).
+// L3: next hop addresses to MAC addresses: the neighbour cache, sans-I/O (RFC 826, RFC 1122 2.3.2;
+// IPv6: RFC 4861 7.2 and 7.3).
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -14,7 +15,7 @@ namespace proa {
 
 struct NeighbourOptions {
   std::uint16_t entries_max = 512;  // a rack or two; everything else is behind a gateway
-  std::uint8_t attempts_max = 3;    // requests before the neighbour counts as unreachable
+  std::uint8_t attempts_max = 3;    // requests before it is unreachable; RFC 4861 (10): 3 of each
   Duration retry_first = std::chrono::milliseconds{100};  // grows threefold ...
   Duration retry_max = std::chrono::seconds{1};           // ... up to RFC 1122's one per second
   Duration stale_after = std::chrono::seconds{30};        // age at which a used entry is re-checked
@@ -90,11 +91,49 @@ class Neighbours {
       if (entry == nullptr) return;
       replace(*entry, address);
     }
-    if (!entry->sendable() || entry->mac != mac) changed();
-    entry->mac = mac;
-    entry->state = State::usable;
-    entry->stale_at = later(now, options_.stale_after);
-    entry->due = never;
+    learn(*entry, mac, later(now, options_.stale_after));
+  }
+
+  /// RFC 4861 (7.2.3): who asks for us names its MAC address. That it hears us is not known yet, so
+  /// what is new is re-checked on its first use (RFC 4861: STALE).
+  void solicited_by(const IpAddress& address, const MacAddress& mac, Instant now,
+                    bool may_create) noexcept {
+    Entry* entry = find(address);
+    if (entry == nullptr) {
+      if (may_create) entry = oldest([](const Entry& e) { return !e.was_used(); });
+      if (entry == nullptr) return;
+      replace(*entry, address);
+    }
+    if (!entry->sendable() || entry->mac != mac) learn(*entry, mac, now);
+  }
+
+  /// RFC 4861 (7.2.5): a neighbour advertisement for `address`. `solicited`: the neighbour heard
+  /// our question, so both directions work; `overrides`: it replaces another MAC address.
+  void advertised(const IpAddress& address, const std::optional<MacAddress>& mac, bool solicited,
+                  bool overrides, Instant now) noexcept {
+    Entry* const entry = find(address);
+    if (entry == nullptr) return;  // nobody asked
+    const Instant confirmed = later(now, solicited ? options_.stale_after : Duration{});
+    if (!entry->sendable()) {
+      if (mac) learn(*entry, *mac, confirmed);
+      return;
+    }
+    const bool differs = mac && *mac != entry->mac;
+    if (differs && !overrides) {
+      if (entry->state == State::usable) entry->stale_at = std::min(entry->stale_at, now);
+      return;
+    }
+    if (solicited || differs) learn(*entry, mac.value_or(entry->mac), confirmed);
+  }
+
+  /// Something happened to the link: whatever is used next is re-checked first, and stays in use
+  /// meanwhile.
+  void doubt_all(Instant now) noexcept {
+    for (Entry& entry : entries_) {
+      if (entry.state == State::usable) entry.stale_at = std::min(entry.stale_at, now);
+      if (entry.state == State::failed) entry.stale_at = std::min(entry.stale_at, now);
+    }
+    changed();
   }
 
   /// The next request due, if any; also turns neighbours that never answered into failures.
@@ -149,6 +188,14 @@ class Neighbours {
     }
     [[nodiscard]] bool was_used() const noexcept { return last_used != Instant::min(); }
   };
+
+  void learn(Entry& entry, const MacAddress& mac, Instant stale_at) noexcept {
+    if (!entry.sendable() || entry.mac != mac) changed();
+    entry.mac = mac;
+    entry.state = State::usable;
+    entry.stale_at = stale_at;
+    entry.due = never;
+  }
 
   void changed() noexcept {
     if (++version_ == 0) version_ = 1;

@@ -111,7 +111,7 @@ bool Engine<NicT, AppSide, Policy>::transmit_for(Slot& host, UdpPorts ports, Pac
   header.destination_flow = host.flow.identity().peer_id;
   header.source_flow = host.flow.identity().local_id;
   const std::size_t bytes = PacketHeader::size + body.size() + Integrity::trailer_bytes;
-  const MutableBytes out = packet->storage().subspan(frame_header_bytes, bytes);
+  const MutableBytes out = packet->storage().subspan(host.header.size(), bytes);
   header.write(out.template first<PacketHeader::size>());
   std::copy(body.begin(), body.end(), out.begin() + PacketHeader::size);
   Integrity::seal(out);

@@ -57,13 +57,7 @@ void Engine<NicT, AppSide, Policy>::receive_loopback() noexcept {
   loopback_count_ -= count;
   const Arrival arrival{now_, Duration{}, false};
   handle_burst(count, [&](const Packet& packet) {
-    const ByteView frame = packet.bytes();
-    UdpArrival from;
-    from.source = IpAddress::v4(load_be<std::uint32_t>(frame.data() + 26));
-    from.destination = IpAddress::v4(load_be<std::uint32_t>(frame.data() + 30));
-    from.udp_checksum_verified = true;  // it never left memory
-    from.payload = frame.subspan(frame_header_bytes);
-    return receive_datagram(from, arrival, {Via::loopback, index_});
+    return receive_datagram(interface_.read_back(packet.bytes()), arrival, {Via::loopback, index_});
   });
 }
 
@@ -215,8 +209,9 @@ bool Engine<NicT, AppSide, Policy>::answer(const UdpArrival& to, Write&& write) 
   if (!answers_.allow(now_)) return false;
   Packet* const packet = next_packet(loopback);
   if (packet == nullptr) return false;
-  const std::size_t bytes = write(packet->storage().subspan(frame_header_bytes));
-  finish_frame(interface_.reply_headers(to), *packet, bytes);
+  const HeaderTemplate headers = interface_.reply_headers(to);
+  const std::size_t bytes = write(packet->storage().subspan(headers.size()));
+  finish_frame(headers, *packet, bytes);
   commit_packet(loopback);
   return true;
 }

@@ -106,7 +106,7 @@ template <Nic NicT, class AppSide, class Policy>
 std::size_t Engine<NicT, AppSide, Policy>::write_packet(Slot& host, Packet& packet) noexcept {
   const MutableBytes frame = packet.storage();
   const std::size_t bytes = host.flow.poll_transmit(
-      now_, frame.subspan(frame_header_bytes, options_.flow.packet_bytes_max));
+      now_, frame.subspan(host.header.size(), flow_options(host.header).packet_bytes_max));
   if (bytes == 0) return 0;
   finish_frame(host.header, packet, bytes);
   ++report_.sent;
@@ -116,7 +116,7 @@ std::size_t Engine<NicT, AppSide, Policy>::write_packet(Slot& host, Packet& pack
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::finish_frame(const HeaderTemplate& header, Packet& packet,
                                                  std::size_t payload_bytes) noexcept {
-  const std::size_t length = frame_header_bytes + payload_bytes;
+  const std::size_t length = header.size() + payload_bytes;
   packet.set_length(static_cast<std::uint32_t>(length));
   const PacketFlag wanted = header.finish(packet.bytes(), udp_checksum_);
   if (wanted != PacketFlag::none) packet.set(wanted);

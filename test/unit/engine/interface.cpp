@@ -1,76 +1,9 @@
-// Tests of engine/interface.hpp.
-#include <catch2/catch.hpp>
+// Tests of engine/interface.hpp over IPv4, untagged.
 #include <proa/base/prng.hpp>
-#include <proa/engine/interface.hpp>
-#include <vector>
 
-#include "../wire/linux_frames.hpp"
+#include "interface_support.hpp"
 
-using namespace proa;
-using namespace std::chrono_literals;
-
-namespace {
-
-constexpr MacAddress mac_a{{2, 0, 0, 0, 0, 0xa}}, mac_b{{2, 0, 0, 0, 0, 0xb}};
-constexpr IpAddress ip_a = IpAddress::v4(10, 0, 0, 1), ip_b = IpAddress::v4(10, 0, 0, 2);
-constexpr UdpPorts ports{50'000, 60'000};
-
-InterfaceOptions options_of(const MacAddress& mac, const IpAddress& ip) {
-  InterfaceOptions options;
-  options.mac = mac;
-  options.addresses = {{ip, 24}};
-  options.announce = false;
-  return options;
-}
-
-Interface make(const InterfaceOptions& options) {
-  auto plan = InterfacePlan::make(options);
-  if (!plan) FAIL(plan.error());
-  return Interface{*plan};
-}
-
-Packet packet_over(std::vector<std::byte>& bytes) {
-  return Packet{bytes.data(), static_cast<std::uint32_t>(bytes.size()), 0,
-                static_cast<std::uint16_t>(bytes.size()), bytes.data()};
-}
-
-struct Seen {
-  Arrived kind;
-  Drop drop;
-};
-bool operator==(const Seen& a, const Seen& b) { return a.kind == b.kind && a.drop == b.drop; }
-std::ostream& operator<<(std::ostream& out, const Seen& s) {
-  return out << static_cast<int>(s.kind) << ' ' << text(s.drop);
-}
-constexpr Seen accepted{Arrived::datagram, Drop::none}, consumed{Arrived::consumed, Drop::none};
-constexpr Seen refused(Drop drop) { return {Arrived::refused, drop}; }
-
-/// Classifies a frame that lies on the heap with nothing behind it.
-Seen see(Interface& by, ByteView frame, Instant now = Instant{1s},
-         PacketFlag flag = PacketFlag::none) {
-  linux_frames::Exact exact{frame};
-  Packet packet{exact.span().data(), static_cast<std::uint32_t>(frame.size()), 0,
-                static_cast<std::uint16_t>(frame.size()), &exact};
-  packet.set(flag);
-  const Classified got = by.classify(packet, now);
-  return {got.kind, got.drop};
-}
-
-Interface linux_peer_b() { return make(options_of(mac_b, ip_b)); }
-
-/// Makes the IPv4 header checksum right again after a change.
-void mend(std::vector<std::byte>& frame) {
-  store_be<std::uint16_t>(frame.data() + 24, 0);
-  store_be(frame.data() + 24, internet_checksum(ByteView{frame}.subspan(14, 20)));
-}
-
-std::vector<std::byte> control_frame(Interface& from, Instant now) {
-  std::vector<std::byte> out(1514);
-  out.resize(from.poll_control(now, out));
-  return out;
-}
-
-}  // namespace
+using namespace interface_tests;
 
 TEST_CASE("two interfaces resolve each other and pass a datagram", "[engine][interface]") {
   Interface a = make(options_of(mac_a, ip_a));
@@ -400,7 +333,8 @@ TEST_CASE("headers are right for every length and checksum plan", "[engine][inte
     Interface a = make(options_of(mac_a, local));
     const HeaderTemplate headers = a.make_headers({local, ip_b, ports, Ecn::capable});
     Prng prng{42};
-    for (std::size_t length = 0; length <= a.payload_bytes_max(); length += 1 + length / 7) {
+    for (std::size_t length = 0; length <= a.payload_bytes_max(true, 1514);
+         length += 1 + length / 7) {
       linux_frames::Exact frame{std::vector<std::byte>(42 + length)};
       for (std::byte& b : frame.span()) b = static_cast<std::byte>(prng.next());
       const auto check = [&](UdpChecksumBy how, PacketFlag expected) {

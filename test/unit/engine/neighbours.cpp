@@ -235,3 +235,114 @@ TEST_CASE("whatever happens, requests stay rare and every neighbour ends ready o
     for (unsigned n = 0; n < 8; ++n) CHECK(table.resolve(ip(n), now + 2s).reach != Reach::pending);
   }
 }
+
+// --- IPv6: RFC 4861 ------------------------------------------------------------------------------
+
+namespace {
+
+/// A table in which neighbour 1 is asked for, and then answered as told.
+struct Asked {
+  Neighbours table{{}};
+  Asked() {
+    static_cast<void>(table.resolve(ip(1), start));
+    static_cast<void>(table.poll_ask(start));
+  }
+  [[nodiscard]] Neighbours::Found found(Instant now = start) { return table.resolve(ip(1), now); }
+  /// Whether using it makes the table ask by unicast.
+  [[nodiscard]] bool doubted(Instant now = start) {
+    static_cast<void>(found(now));
+    const auto ask = table.poll_ask(now);
+    return ask && ask->unicast_to;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an unanswered neighbour believes any advertisement that names a MAC address",
+          "[engine][neighbours][rfc4861-7.2.5]") {
+  for (const bool overrides : {false, true}) {
+    Asked solicited;
+    solicited.table.advertised(ip(1), mac(1), true, overrides, start);
+    CHECK(solicited.found().mac == mac(1));
+    CHECK_FALSE(solicited.doubted());
+    Asked unsolicited;
+    unsolicited.table.advertised(ip(1), mac(1), false, overrides, start);
+    CHECK(unsolicited.found().mac == mac(1));
+    CHECK(unsolicited.doubted());
+  }
+  Asked nameless;
+  nameless.table.advertised(ip(1), std::nullopt, true, true, start);
+  CHECK(nameless.found().reach == Reach::pending);
+}
+
+TEST_CASE("a known neighbour changes as RFC 4861 has it", "[engine][neighbours][rfc4861-7.2.5]") {
+  Asked x;
+  x.table.advertised(ip(1), mac(1), true, true, start);
+  const auto version = x.table.version();
+  SECTION("the same address, solicited: confirmed, and nobody needs to look again") {
+    x.table.advertised(ip(1), mac(1), true, false, start + 29s);
+    CHECK(x.table.version() == version);
+    CHECK_FALSE(x.doubted(start + 31s));
+  }
+  SECTION("no address, solicited: confirmed") {
+    x.table.advertised(ip(1), std::nullopt, true, false, start + 29s);
+    CHECK_FALSE(x.doubted(start + 31s));
+    CHECK(x.found(start + 31s).mac == mac(1));
+  }
+  SECTION("the same address, unsolicited: nothing new") {
+    x.table.advertised(ip(1), mac(1), false, true, start + 29s);
+    CHECK(x.doubted(start + 31s));
+  }
+  SECTION("another address without override: the old one stays and is in doubt") {
+    x.table.advertised(ip(1), mac(2), true, false, start + 1s);
+    CHECK(x.table.version() == version);
+    CHECK(x.doubted(start + 1s));
+    CHECK(x.found(start + 1s).mac == mac(1));
+  }
+  SECTION("another address with override, solicited: taken and confirmed") {
+    x.table.advertised(ip(1), mac(2), true, true, start + 1s);
+    CHECK(x.table.version() != version);
+    CHECK(x.found(start + 1s).mac == mac(2));
+    CHECK_FALSE(x.doubted(start + 1s));
+  }
+  SECTION("another address with override, unsolicited: taken and in doubt") {
+    x.table.advertised(ip(1), mac(2), false, true, start + 1s);
+    CHECK(x.found(start + 1s).mac == mac(2));
+    CHECK(x.doubted(start + 1s));
+  }
+}
+
+TEST_CASE("who asks for us is entered and re-checked at first use",
+          "[engine][neighbours][rfc4861-7.2.3]") {
+  Asked x;
+  x.table.solicited_by(ip(1), mac(1), start, true);
+  CHECK(x.found().mac == mac(1));
+  CHECK(x.doubted());
+  x.table.advertised(ip(1), mac(1), true, true, start);
+  x.table.solicited_by(ip(1), mac(1), start + 1s, true);  // nothing new
+  CHECK_FALSE(x.doubted(start + 1s));
+  x.table.solicited_by(ip(1), mac(2), start + 1s, true);
+  CHECK(x.found(start + 1s).mac == mac(2));
+  CHECK(x.doubted(start + 1s));
+  x.table.solicited_by(ip(2), mac(2), start, false);  // not of our link
+  CHECK(x.table.size() == 1);
+  x.table.solicited_by(ip(2), mac(2), start, true);
+  CHECK(x.table.size() == 2);
+}
+
+TEST_CASE("after a link event neighbours in use are re-checked and failed ones asked again",
+          "[engine][neighbours]") {
+  Neighbours table{{}};
+  table.heard(ip(1), mac(1), start, true);
+  static_cast<void>(table.resolve(ip(2), start));
+  silence(table, start, start + 2s);
+  const Instant now = start + 2s;
+  REQUIRE(table.resolve(ip(2), now).reach == Reach::unreachable);
+  const auto version = table.version();
+  table.doubt_all(now);
+  CHECK(table.version() != version);
+  CHECK(table.resolve(ip(1), now).reach == Reach::ready);
+  CHECK(table.resolve(ip(2), now).reach == Reach::pending);
+  CHECK(table.poll_ask(now)->unicast_to == mac(1));
+  CHECK(table.poll_ask(now)->address == ip(2));
+}

@@ -120,7 +120,6 @@ TEST_CASE("impossible interface options are refused with a sentence", "[engine][
   CHECK(refusal(options_with({})).find("at least one") != std::string::npos);
   CHECK(refusal(options_with({"10.0.0.255/24"})).find("one host") != std::string::npos);
   CHECK(refusal(options_with({"224.0.0.1/24"})).find("one host") != std::string::npos);
-  CHECK(refusal(options_with({"fd00::1/64"})).find("IPv6") != std::string::npos);
   CHECK(refusal(options_with({"10.0.0.2/24", "10.0.0.2/24"})).find("twice") != std::string::npos);
   CHECK(refusal(options_with(std::vector<const char*>(17, "10.0.0.2/24"))).find("16") !=
         std::string::npos);
@@ -137,8 +136,84 @@ TEST_CASE("impossible interface options are refused with a sentence", "[engine][
   options.udp_port_first = 60'000, options.udp_port_last = 50'000;
   CHECK(refusal(options).find("60000-50000") != std::string::npos);
   options = options_with({"10.0.0.2/24"});
+  options.vlan = 4095;
+  CHECK(refusal(options).find("vlan 4095") != std::string::npos);
+  options = options_with({"10.0.0.2/24"});
   options.mac = mac_broadcast;
   CHECK(refusal(options).find("ff:ff") != std::string::npos);
   options.mac = {};
   CHECK(refusal(options) != "accepted");
+}
+
+// --- IPv6 ----------------------------------------------------------------------------------------
+
+TEST_CASE("an IPv6 host reaches its network directly and the rest by its gateway",
+          "[engine][routes][requirement-10]") {
+  const auto plan = plan_with({"fd00:1::2/64"}, {via("::/0", "fd00:1::1")});
+  CHECK(plan.next_hop(ip("fd00:1::77")) == ip("fd00:1::77"));
+  CHECK(plan.next_hop(ip("2001:db8::1")) == ip("fd00:1::1"));
+  CHECK(plan.source_for(ip("2001:db8::1")) == ip("fd00:1::2"));
+  CHECK(plan.next_hop(ip("fd00:1::2")) == ip("fd00:1::2"));  // itself
+}
+
+TEST_CASE("an interface that speaks IPv6 has a link-local address, its own or one from its MAC",
+          "[engine][routes][rfc4291-2.1]") {
+  const auto plan = plan_with({"fd00:1::2/64"});
+  CHECK(plan.link_local() == ip("fe80::ff:fe00:1"));
+  CHECK(plan.source_for(ip("fe80::9")) == ip("fe80::ff:fe00:1"));
+  CHECK(plan.primary(false) == ip("fd00:1::2"));
+  CHECK(plan_with({"fe80::77/64"}).primary(false) == ip("fe80::77"));
+  CHECK(plan_with({"fe80::77/64", "fd00:1::2/64"}).primary(false) == ip("fd00:1::2"));
+  CHECK(plan_with({"fe80::77/64", "fd00:1::2/64"}).options.addresses.size() == 2);
+  CHECK(plan_with({"10.0.0.2/24"}).options.addresses.size() == 1);  // not without need
+}
+
+TEST_CASE("a host with a /128 address talks to everybody through a gateway, link-local or not",
+          "[engine][routes][requirement-10]") {
+  for (const char* gateway : {"fe80::1", "2600:1900::1"}) {
+    const auto plan = plan_with({"2600:1900:4000::2/128", "10.128.0.2/32"},
+                                {via("::/0", gateway), via("0.0.0.0/0", "10.128.0.1")});
+    CHECK(plan.next_hop(ip("2600:1900:4000::3")) == ip(gateway));  // even neighbours
+    CHECK(plan.next_hop(ip(gateway)) == ip(gateway));
+    CHECK(plan.source_for(ip("2001:db8::1")) == ip("2600:1900:4000::2"));
+    CHECK(plan.next_hop(ip("10.128.0.3")) == ip("10.128.0.1"));
+  }
+}
+
+TEST_CASE("the IPv6 source address has the destination's scope, kind and prefix",
+          "[engine][routes][rfc6724-5]") {
+  const auto plan =
+      plan_with({"fd00:1::2/64", "2001:db8:a::2/64", "2001:db8:b::2/64", "10.0.0.2/24"},
+                {via("::/0", "fe80::1")});
+  CHECK(plan.source_for(ip("fe80::5")) == plan.link_local());            // rule 2
+  CHECK(plan.source_for(ip("2001:db8:b:9::1")) == ip("2001:db8:b::2"));  // rule 8
+  CHECK(plan.source_for(ip("2001:db8:a:9::1")) == ip("2001:db8:a::2"));
+  CHECK(plan.source_for(ip("fd77::1")) == ip("fd00:1::2"));      // rule 6
+  CHECK(plan.source_for(ip("2a00::1")) == ip("2001:db8:a::2"));  // the first
+  CHECK(plan.source_for(ip("fe80::1")) == plan.link_local());
+  CHECK(plan.source_for(ip("10.0.0.9")) == ip("10.0.0.2"));
+  CHECK_FALSE(plan_with({"fd00:1::2/64"}).source_for(ip("10.0.0.9")));
+}
+
+TEST_CASE("groups, nobody and oneself by loopback are no IPv6 peers",
+          "[engine][routes][rfc4291-2.5.3]") {
+  const auto plan = plan_with({"fd00:1::2/64"}, {via("::/0", "fd00:1::1")});
+  for (const char* peer : {"ff02::1", "ff05::2", "::", "::1"}) CHECK_FALSE(plan.next_hop(ip(peer)));
+}
+
+TEST_CASE("impossible IPv6 options are refused with a sentence", "[engine][interface]") {
+  CHECK(refusal(options_with({"fd00:1::2/64", "10.0.0.2/24"})) == "accepted");
+  CHECK(refusal(options_with({"ff02::2/64"})).find("one host") != std::string::npos);
+  CHECK(refusal(options_with({"::1/128"})).find("one host") != std::string::npos);
+  auto options = options_with({"fd00:1::2/64"});
+  options.mtu_bytes = 1279;
+  CHECK(refusal(options).find("1280") != std::string::npos);
+  CHECK(refusal(options_with({"fd00:1::2/64"}, {via("0.0.0.0/0", "10.0.0.1")}))
+            .find("no IPv4 address") != std::string::npos);
+  CHECK(refusal(options_with({"10.0.0.2/24"}, {via("::/0", "fe80::1")})).find("no IPv6 address") !=
+        std::string::npos);
+  CHECK(refusal(options_with({"fd00:1::2/64"}, {via("::/0", "fd00:2::1")}))
+            .find("on none of the interface's networks") != std::string::npos);
+  CHECK(refusal(options_with({"fd00:1::2/128"}, {via("::/0", "ff02::2")}))
+            .find("on none of the interface's networks") != std::string::npos);
 }
