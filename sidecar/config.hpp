@@ -30,9 +30,11 @@ struct InterfaceConfig {
   std::string name;
   std::string nic;  // as DpdkOptions::parse reads it
   std::vector<IpPrefix> addresses;
-  std::optional<IpAddress> gateway;
+  std::vector<IpAddress> gateways;  // at most one per address family
   std::vector<Route> routes;
   std::uint32_t mtu_bytes = 0;  // 0: what `nic` says, or 1500
+  VlanId vlan = no_vlan;
+  bool detect_duplicates = true;
   std::uint16_t udp_port_first = 49152;
   std::uint16_t udp_port_last = 65535;
   std::uint32_t engines = 1;

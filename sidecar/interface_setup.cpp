@@ -21,9 +21,10 @@ InterfaceOptions interface_options(const InterfaceConfig& interface, const MacAd
   options.mac = mac;
   options.addresses = interface.addresses;
   options.routes = interface.routes;
-  if (interface.gateway)
-    options.routes.push_back(
-        {{interface.gateway->is_v4() ? IpAddress::v4(0) : IpAddress{}, 0}, interface.gateway});
+  for (const IpAddress& gateway : interface.gateways)
+    options.routes.push_back(default_route(gateway));
+  options.vlan = interface.vlan;
+  options.detect_duplicates = interface.detect_duplicates;
   options.mtu_bytes = mtu_bytes;
   options.udp_port_first = interface.udp_port_first;
   options.udp_port_last = interface.udp_port_last;

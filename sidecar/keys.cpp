@@ -185,16 +185,6 @@ std::optional<std::uint32_t> parse_number(std::string_view text, std::uint32_t m
   return number;
 }
 
-Complaint set_gateway(const Target& t, const Value& v) {
-  const auto* text = std::get_if<std::string>(&v);
-  if (text == nullptr) return "an address, as in \"10.0.0.254\", or \"\"";
-  t.interface.gateway.reset();
-  if (text->empty()) return std::nullopt;
-  t.interface.gateway = parse_ip(*text);
-  if (!t.interface.gateway) return "an address, as in \"10.0.0.254\", or \"\"";
-  return std::nullopt;
-}
-
 Complaint set_udp_ports(const Target& t, const Value& v) {
   const char* const expected = "first and last UDP port, 1 to 65535, as in \"49152-65535\"";
   const auto* text = std::get_if<std::string>(&v);
@@ -308,29 +298,42 @@ void add_interface(std::vector<Key>& out) {
                PROA_FIELD(interface.nic),
                "a driver and its options, as in \"af_packet,interface=eth1\"", false));
   out.push_back(list_key<IpPrefix>(
-      {"interface", "addresses", "address", "own addresses with their network, [\"10.0.0.1/24\"]"},
+      {"interface", "addresses", "address",
+       "own addresses with their network, [\"10.0.0.1/24\", \"fd00::1/64\"]; IPv6 adds a "
+       "link-local one"},
       PROA_FIELD(interface.addresses), [](const std::string& text) { return parse_prefix(text); },
-      [](const IpPrefix& p) { return to_text(p); }, "addresses, as in [\"10.0.0.1/24\"]"));
-  out.push_back({"interface", "gateway", "gateway", Key::Kind::text,
-                 "the next hop to everywhere else, \"10.0.0.254\"; empty: none", set_gateway,
-                 [](const Target& t) {
-                   return quoted(t.interface.gateway ? to_text(*t.interface.gateway) : "");
-                 }});
+      [](const IpPrefix& p) { return to_text(p); },
+      "addresses, as in [\"10.0.0.1/24\", \"fd00::1/64\"]"));
+  out.push_back(list_key<IpAddress>(
+      {"interface", "gateway", "gateway",
+       "the next hop to everywhere else, [\"10.0.0.254\", \"fe80::1\"]: one per address family"},
+      PROA_FIELD(interface.gateways), [](const std::string& text) { return parse_ip(text); },
+      [](const IpAddress& a) { return to_text(a); },
+      "addresses, as in [\"10.0.0.254\", \"fe80::1\"]"));
   out.push_back(list_key<Route>({"interface", "routes", "route",
                                  "more routes, [\"10.2.0.0/16 via 10.0.0.3\"]; without \"via\": "
                                  "reached directly"},
                                 PROA_FIELD(interface.routes), parse_route, route_text,
                                 "routes, as in [\"10.2.0.0/16 via 10.0.0.3\"]"));
-  out.push_back({"interface", "mtu", "mtu", Key::Kind::integer,
-                 "largest IP packet in bytes, 576 to 9216; 0: as `nic` says, else 1500",
-                 [](const Target& t, const Value& v) -> Complaint {
-                   const auto* n = std::get_if<std::int64_t>(&v);
-                   if (n == nullptr || (*n != 0 && (*n < 576 || *n > 9216)))
-                     return "a whole number from 576 to 9216 (bytes), or 0";
-                   t.interface.mtu_bytes = static_cast<std::uint32_t>(*n);
-                   return std::nullopt;
-                 },
-                 [](const Target& t) { return std::to_string(t.interface.mtu_bytes); }});
+  out.push_back(
+      {"interface", "mtu", "mtu", Key::Kind::integer,
+       "largest IP packet in bytes, 576 (IPv6: 1280) to 9216; 0: as `nic` says, else 1500",
+       [](const Target& t, const Value& v) -> Complaint {
+         const auto* n = std::get_if<std::int64_t>(&v);
+         if (n == nullptr || (*n != 0 && (*n < 576 || *n > 9216)))
+           return "a whole number from 576 to 9216 (bytes), or 0";
+         t.interface.mtu_bytes = static_cast<std::uint32_t>(*n);
+         return std::nullopt;
+       },
+       [](const Target& t) { return std::to_string(t.interface.mtu_bytes); }});
+  out.push_back(number_key({"interface", "vlan", "vlan",
+                            "VLAN (IEEE 802.1Q) of every frame, in and out; 0: frames have no tag"},
+                           PROA_FIELD(interface.vlan), 0, vlan_max));
+  out.push_back(choice_key<bool, 2>(
+      {"interface", "detect_duplicates", "detect-duplicates",
+       "ask at start whether another station has our IPv6 addresses (RFC 4862); nothing waits for "
+       "the answer, a duplicate is counted as address_conflicts and warned of"},
+      PROA_FIELD(interface.detect_duplicates), {"off", "on"}));
   out.push_back({"interface", "udp_ports", "udp-ports", Key::Kind::text,
                  "UDP ports used at both ends, first-last; the firewall must let them in",
                  set_udp_ports, [](const Target& t) {

@@ -49,6 +49,9 @@ std::vector<Counter> engine_counters(const EngineReport& r) {
                            {"arp_requests_sent", r.interface.arp_requests_sent},
                            {"arp_requests_answered", r.interface.arp_requests_answered},
                            {"arp_replies_heard", r.interface.arp_replies_heard},
+                           {"solicitations_sent", r.interface.solicitations_sent},
+                           {"solicitations_answered", r.interface.solicitations_answered},
+                           {"advertisements_heard", r.interface.advertisements_heard},
                            {"echo_requests_answered", r.interface.echo_requests_answered},
                            {"address_conflicts", r.interface.address_conflicts},
                            {"neighbours", r.neighbours}};
@@ -85,12 +88,6 @@ std::string_view state_text(FlowState state) {
       "syn_sent", "syn_received", "open", "closing", "resetting", "lingering", "finished"};
   const auto at = static_cast<std::size_t>(state);
   return at < names.size() ? names[at] : "unknown";
-}
-
-std::string endpoint_text(const Endpoint& e) {
-  const std::string address = to_text(e.address);
-  return e.address.is_v4() ? fmt::format("{}:{}", address, e.port)
-                           : fmt::format("[{}]:{}", address, e.port);
 }
 
 double microseconds(Duration d) { return static_cast<double>(d.count()) / 1000.0; }
@@ -138,8 +135,9 @@ void add_counters(std::string& out, std::string_view title, const std::vector<Co
 void add_interface(std::string& out, const InterfaceStatus& i, bool all) {
   std::string addresses;
   for (const IpPrefix& p : i.options.addresses) addresses += ' ' + to_text(p);
-  out += fmt::format("interface {}: {}\n   {} mac {} mtu {} udp ports {}-{}\n", i.name, i.nic,
-                     addresses, to_text(i.options.mac), i.options.mtu_bytes,
+  const std::string vlan = i.options.vlan == no_vlan ? "" : fmt::format(" vlan {}", i.options.vlan);
+  out += fmt::format("interface {}: {}\n   {} mac {}{} mtu {} udp ports {}-{}\n", i.name, i.nic,
+                     addresses, to_text(i.options.mac), vlan, i.options.mtu_bytes,
                      i.options.udp_port_first, i.options.udp_port_last);
   for (const EngineStatus& e : i.engines) {
     if (!e.answered) {
@@ -175,12 +173,12 @@ void add_flows(std::string& out, const Status& s) {
     for (const EngineStatus& engine : interface.engines)
       for (const FlowReport& f : engine.report.flows) {
         if (!titled)
-          out += fmt::format("{:<8}{:<22}{:<22}{:<13}{:>10}{:>10}{:>10}{:>8}\n", "channel", "local",
-                             "peer", "state", "rtt us", "sent", "received", "lost");
+          out += fmt::format("{:<8}{:<21} {:<21} {:<13}{:>10}{:>10}{:>10}{:>8}\n", "channel",
+                             "local", "peer", "state", "rtt us", "sent", "received", "lost");
         titled = true;
-        out += fmt::format("{:<8}{:<22}{:<22}{:<13}{:>10.1f}{:>10}{:>10}{:>8}\n",
-                           channel_of(s, engine.index, f.app), endpoint_text(f.info.local),
-                           endpoint_text(f.info.peer), state_text(f.info.state),
+        out += fmt::format("{:<8}{:<21} {:<21} {:<13}{:>10.1f}{:>10}{:>10}{:>8}\n",
+                           channel_of(s, engine.index, f.app), to_text(f.info.local),
+                           to_text(f.info.peer), state_text(f.info.state),
                            microseconds(f.info.smoothed_rtt), f.info.messages_sent,
                            f.info.messages_received, f.info.packets_lost);
       }
@@ -207,9 +205,9 @@ std::string json_engine(const EngineStatus& e) {
 
 std::string json_interface(const InterfaceStatus& i) {
   return fmt::format(
-      "{{\"interface\":{},\"nic\":{},\"mac\":{},\"mtu_bytes\":{},\"udp_port_first\":{},"
+      "{{\"interface\":{},\"nic\":{},\"mac\":{},\"vlan\":{},\"mtu_bytes\":{},\"udp_port_first\":{},"
       "\"udp_port_last\":{},\"addresses\":{},\"engines\":{}}}",
-      json(i.name), json(i.nic), json(to_text(i.options.mac)), i.options.mtu_bytes,
+      json(i.name), json(i.nic), json(to_text(i.options.mac)), i.options.vlan, i.options.mtu_bytes,
       i.options.udp_port_first, i.options.udp_port_last,
       json_list(i.options.addresses, [](const IpPrefix& p) { return json(to_text(p)); }),
       json_list(i.engines, json_engine));
@@ -234,12 +232,12 @@ std::string json_flow(const Status& s, std::uint32_t engine, const FlowReport& f
       "\"queued_bytes\":{},\"packets_sent\":{},\"packets_received\":{},\"messages_sent\":{},"
       "\"messages_received\":{},\"packets_lost\":{},\"spurious_losses\":{},\"probes\":{},"
       "\"resent_bytes\":{}}}",
-      engine, channel_of(s, engine, f.app), json(endpoint_text(i.local)),
-      json(endpoint_text(i.peer)), json(state_text(i.state)), json(text(i.reason)),
-      microseconds(i.smoothed_rtt), microseconds(i.minimum_rtt), microseconds(i.rtt_variation),
-      i.window_bytes, i.in_flight_bytes, i.credit_left_bytes, i.queued_messages, i.queued_bytes,
-      i.packets_sent, i.packets_received, i.messages_sent, i.messages_received, i.packets_lost,
-      i.spurious_losses, i.probes, i.resent_bytes);
+      engine, channel_of(s, engine, f.app), json(to_text(i.local)), json(to_text(i.peer)),
+      json(state_text(i.state)), json(text(i.reason)), microseconds(i.smoothed_rtt),
+      microseconds(i.minimum_rtt), microseconds(i.rtt_variation), i.window_bytes, i.in_flight_bytes,
+      i.credit_left_bytes, i.queued_messages, i.queued_bytes, i.packets_sent, i.packets_received,
+      i.messages_sent, i.messages_received, i.packets_lost, i.spurious_losses, i.probes,
+      i.resent_bytes);
 }
 
 std::string json_flows(const Status& s) {

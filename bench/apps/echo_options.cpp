@@ -60,15 +60,6 @@ void add_client(CLI::App& app, EchoOptions& options, std::string& peer, double& 
   describe(app.add_option("--wire", options.wire, "name of the wire, for the figures"), "NAME");
 }
 
-std::optional<Endpoint> parse_peer(const std::string& text) {
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos) return std::nullopt;
-  const auto address = parse_ip(std::string_view{text}.substr(0, colon));
-  const unsigned long port = std::strtoul(text.c_str() + colon + 1, nullptr, 10);
-  if (!address || port == 0 || port > 65'535) return std::nullopt;
-  return Endpoint{*address, static_cast<std::uint16_t>(port)};
-}
-
 std::vector<Row> rows_of(const EchoOptions& options, const char* placement,
                          const EchoResult& result) {
   Sample sample{{"messages", "messages", static_cast<double>(result.messages)}};
@@ -110,9 +101,10 @@ std::optional<int> parse_echo_options(int argc, char** argv, EchoOptions& option
   }
   options.server = server->parsed();
   if (options.server) return std::nullopt;
-  const auto endpoint = parse_peer(peer);
+  const auto endpoint = parse_endpoint(peer);
   if (!endpoint) {
-    say_echo("--peer: expected address:port, as in 10.0.0.2:7000, got \"" + peer + "\"");
+    say_echo("--peer: expected address:port, as in 10.0.0.2:7000 or [fd00::2]:7000, got \"" + peer +
+             "\"");
     return 2;
   }
   options.peer = *endpoint;

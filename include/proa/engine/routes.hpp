@@ -22,6 +22,11 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
+/// Everything of the gateway's family that no other route covers.
+[[nodiscard]] constexpr Route default_route(const IpAddress& gateway) noexcept {
+  return {{gateway.is_v4() ? IpAddress::v4(0) : IpAddress{}, 0}, gateway};
+}
+
 [[nodiscard]] constexpr bool covers(const IpPrefix& prefix, const IpAddress& address) noexcept {
   if (prefix.address.is_v4() != address.is_v4()) return false;
   std::size_t bit = address.is_v4() ? 96 : 0;

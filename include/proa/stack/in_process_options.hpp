@@ -18,10 +18,12 @@ namespace proa {
 /// `NicOptions` say which NIC. As text, keys with their defaults:
 ///
 ///   nic=memif,role=client,socket=/tmp/x.sock   the NIC's own text, see its Options::parse
-///   address=10.0.0.1/24        own address and its network; may be repeated
-///   gateway=10.0.0.254         the default route; none
+///   address=10.0.0.1/24        own address, IPv4 or IPv6, and its network; may be repeated
+///   gateway=10.0.0.254         the default route; none; once for IPv4, once for IPv6
 ///   route=10.1.0.0/16@10.0.0.2 further routes; may be repeated; without @gateway on-link
-///   mtu=1500                   largest IP packet, 576 to 9216 bytes
+///   mtu=1500                   largest IP packet, 576 (IPv6: 1280) to 9216 bytes
+///   vlan=0                     VLAN tag of every frame, 1 to 4094; 0: none
+///   detect_duplicates=on       at start, ask whether another station has our IPv6 addresses
 ///   udp_ports=49152-65535      the same at both ends: the one firewall rule to open
 ///   flows=65536                most flows at a time
 ///   send_memory=256MiB         address space for messages being sent; used as touched
@@ -56,9 +58,11 @@ struct InProcessOptions {
   [[nodiscard]] std::string set(std::string_view key, std::string_view value) {
     if (key == "nic") return set_nic(value);
     if (key == "address") return set_address(value);
-    if (key == "gateway") return add_route("0.0.0.0/0@" + std::string{value});
+    if (key == "gateway") return add_gateway(value);
     if (key == "route") return add_route(value);
     if (key == "mtu") return set_mtu(value);
+    if (key == "vlan") return set_number(value, 0, vlan_max, interface.vlan);
+    if (key == "detect_duplicates") return set_switch(value, interface.detect_duplicates);
     if (key == "udp_ports") return set_ports(value);
     if (key == "seed") return set_number(value, 0, UINT64_MAX, engine.seed);
     if (key == "flows") return set_number(value, 1, flows_limit, engine.flows_max);
@@ -69,8 +73,9 @@ struct InProcessOptions {
     if (key == "keepalive") return set_duration(value, engine.flow.keepalive);
     if (key == "idle_limit") return set_duration(value, engine.flow.idle_limit);
     if (key == "spin") return set_duration(value, spin);
-    return "unknown key; expected one of nic, address, gateway, route, mtu, udp_ports, flows, "
-           "send_memory, receive_memory, message_max, keepalive, idle_limit, spin, seed";
+    return "unknown key; expected one of nic, address, gateway, route, mtu, vlan, "
+           "detect_duplicates, udp_ports, flows, send_memory, receive_memory, message_max, "
+           "keepalive, idle_limit, spin, seed";
   }
 
  private:
@@ -93,6 +98,12 @@ struct InProcessOptions {
     const auto prefix = parse_prefix(value);
     if (!prefix) return "expected an address with its prefix length, as in 10.0.0.1/24";
     interface.addresses.push_back(*prefix);
+    return {};
+  }
+  std::string add_gateway(std::string_view value) {
+    const auto gateway = parse_ip(value);
+    if (!gateway) return "expected an address, as in 10.0.0.254 or fe80::1";
+    interface.routes.push_back(default_route(*gateway));
     return {};
   }
   std::string add_route(std::string_view value) {
@@ -146,6 +157,11 @@ struct InProcessOptions {
       return "expected " + std::to_string(low) + " to " + std::to_string(high) +
              " bytes, with or without KiB, MiB, GiB";
     out = static_cast<T>(*bytes);
+    return {};
+  }
+  static std::string set_switch(std::string_view value, bool& out) {
+    if (value != "on" && value != "off") return "expected on or off";
+    out = value == "on";
     return {};
   }
   static std::string set_duration(std::string_view value, Duration& out) {

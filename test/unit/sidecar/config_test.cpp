@@ -4,6 +4,7 @@
 #include <string>
 
 #include "../../../sidecar/config.hpp"
+#include "../../../sidecar/interface_setup.hpp"
 #include "../../../sidecar/units_text.hpp"
 
 using namespace proa;
@@ -70,7 +71,7 @@ addresses = "192.168.0.1/24"
   REQUIRE(config->interfaces.size() == 2);
   const InterfaceConfig& one = config->interfaces[0];
   CHECK(one.addresses.size() == 2);
-  CHECK(one.gateway == IpAddress::v4(10, 0, 0, 254));
+  CHECK(one.gateways == std::vector{IpAddress::v4(10, 0, 0, 254)});
   REQUIRE(one.routes.size() == 2);
   CHECK(one.routes[0].gateway == IpAddress::v4(10, 0, 0, 3));
   CHECK_FALSE(one.routes[1].gateway);
@@ -158,4 +159,45 @@ TEST_CASE("sizes and durations are whole numbers with a unit") {
     CHECK_FALSE(parse_duration(bad));
   CHECK(duration_text(1500ms) == "1500 ms");
   CHECK(duration_text(90s) == "90 s");
+}
+
+TEST_CASE("An interface of both families, on a VLAN, is read and planned") {
+  const auto config = parse_config(R"(
+[[interface]]
+nic = "none"
+addresses = ["10.0.0.1/32", "2001:db8::1/128"]
+gateway = ["10.0.0.254", "fe80::1"]
+routes = ["fd00:9::/48 via fe80::2"]
+vlan = 100
+detect_duplicates = "off"
+)",
+                                   "six.toml");
+  REQUIRE(config);
+  const InterfaceConfig& one = config->interfaces[0];
+  CHECK(one.vlan == 100);
+  CHECK_FALSE(one.detect_duplicates);
+  const InterfaceOptions options = interface_options(one, MacAddress{{2, 0, 0, 0, 0, 1}}, 1500);
+  CHECK(options.vlan == 100);
+  CHECK_FALSE(options.detect_duplicates);
+  const auto plan = InterfacePlan::make(options);
+  REQUIRE(plan);
+  CHECK(plan->next_hop(*parse_ip("10.0.0.2")) == *parse_ip("10.0.0.254"));
+  CHECK(plan->next_hop(*parse_ip("2001:db8::2")) == *parse_ip("fe80::1"));
+  CHECK(plan->next_hop(*parse_ip("fd00:9::2")) == *parse_ip("fe80::2"));
+
+  const auto refused = [](const std::string& line) {
+    const auto wrong = parse_config("[[interface]]\n" + line + "\n", "x.toml");
+    return wrong ? std::string{"accepted"} : wrong.error();
+  };
+  CHECK(refused("vlan = 4095").find("0 to 4094") != std::string::npos);
+  CHECK(refused("gateway = \"nobody\"").find("fe80::1") != std::string::npos);
+  CHECK(refused("detect_duplicates = \"maybe\"").find("\"off\", \"on\"") != std::string::npos);
+  const auto two = InterfacePlan::make(
+      interface_options(parse_config("[[interface]]\naddresses = [\"10.0.0.1/24\"]\n"
+                                     "gateway = [\"10.0.0.2\", \"10.0.0.3\"]\n",
+                                     "x.toml")
+                            ->interfaces[0],
+                        MacAddress{{2, 0, 0, 0, 0, 1}}, 1500));
+  REQUIRE_FALSE(two);
+  CHECK(two.error().find("given twice") != std::string::npos);
 }

@@ -31,7 +31,7 @@ TEST_CASE("options alone describe an interface") {
   REQUIRE(line);
   REQUIRE(line->config.interfaces.size() == 1);
   CHECK(line->config.interfaces[0].addresses.size() == 2);
-  CHECK(line->config.interfaces[0].gateway);
+  CHECK(line->config.interfaces[0].gateways.size() == 1);
   CHECK(line->config.engine.idle == IdleStrategy::spin);
   CHECK(line->config.engine.flows == 100);
   CHECK(line->config.applications.geometry.send_bytes == 32U << 20U);

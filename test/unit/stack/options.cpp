@@ -16,6 +16,20 @@ std::string error_of(std::string_view text) {
 
 }  // namespace
 
+TEST_CASE("both address families, a VLAN and duplicate detection as text") {
+  const auto options = Options::parse(
+      "address=10.0.0.1/24 address=fd00::1/64 gateway=10.0.0.254 gateway=fe80::1 "
+      "route=fd01::/48@fd00::2 vlan=7 detect_duplicates=off");
+  REQUIRE(options);
+  CHECK(options->interface.addresses[1] == *parse_prefix("fd00::1/64"));
+  REQUIRE(options->interface.routes.size() == 3);
+  CHECK(options->interface.routes[0].prefix == *parse_prefix("0.0.0.0/0"));
+  CHECK(options->interface.routes[1] == default_route(*parse_ip("fe80::1")));
+  CHECK(options->interface.routes[2].gateway == *parse_ip("fd00::2"));
+  CHECK(options->interface.vlan == 7);
+  CHECK_FALSE(options->interface.detect_duplicates);
+}
+
 TEST_CASE("Options are read from text", "[stack]") {
   const auto options = Options::parse(R"(
     # who we are
@@ -49,7 +63,9 @@ TEST_CASE("Wrong options are refused with line, key and what was expected", "[st
   CHECK(error_of("idle_limit=30").find("a time with unit") != std::string::npos);
   CHECK(error_of("send_memory=1kB").find("bytes") != std::string::npos);
   CHECK(error_of("udp_ports=9-8").find("first-last") != std::string::npos);
-  CHECK(error_of("gateway=nowhere").find("expected network/bits@gateway") != std::string::npos);
+  CHECK(error_of("gateway=nowhere").find("expected an address") != std::string::npos);
+  CHECK(error_of("vlan=4095").find("0 to 4094") != std::string::npos);
+  CHECK(error_of("detect_duplicates=perhaps").find("on or off") != std::string::npos);
   CHECK(error_of("flows=99999999999999999999").find("expected a number") != std::string::npos);
   CHECK(error_of("nic=x").find("no options as text") != std::string::npos);
 }
