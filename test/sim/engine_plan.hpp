@@ -8,6 +8,7 @@
 #include <proa/base/prng.hpp>
 #include <proa/nic/lossy.hpp>
 #include <proa/nic/sim.hpp>
+#include <proa/wire/ethernet.hpp>
 
 #include "plan.hpp"
 
@@ -70,6 +71,18 @@ struct EnginePlan {
   std::vector<ConnectionPlan> connections;
   std::vector<Incident> incidents;  // in the order of time, all before `chaos` ends
   bool crashes = false;             // then flows may end early, and every reason is possible
+  std::array<bool, 2> families{true, false};  // IPv4, IPv6; with both, connections take turns
+  VlanId vlan = no_vlan;
+
+  [[nodiscard]] bool over_ipv6(std::uint32_t connection) const noexcept {
+    return families[1] && (!families[0] || connection % 2 == 1);
+  }
+  /// Of host number `host`, from 0.
+  [[nodiscard]] static IpAddress address(std::uint32_t host, bool ipv6) noexcept {
+    IpAddress out = IpAddress::v4(0x0a00'0001U + host);
+    if (ipv6) out = {{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, std::uint8_t(host + 1)}};
+    return out;
+  }
 };
 
 namespace detail {
@@ -223,6 +236,10 @@ inline EnginePlan make_engine_plan(std::uint64_t seed) {
   for (std::uint64_t i = 0; i < count; ++i)
     plan.connections.push_back(detail::random_connection(prng, plan, messages_max));
   if (prng.chance(1, 2)) detail::random_incidents(prng, plan);
+  Prng network{seed ^ 0x6e65'7477'6f72'6bU};  // apart: the rest of a seed's plan stays what it was
+  const auto families = network.below(3);
+  plan.families = {families != 1, families != 0};
+  if (network.chance(1, 4)) plan.vlan = static_cast<VlanId>(1 + network.below(vlan_max));
   return plan;
 }
 

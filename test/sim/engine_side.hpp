@@ -193,8 +193,8 @@ class EngineSide {
     c.retry_at.reset();
     ++c.attempts;
     const bool nobody = c.plan->fate == Fate::nobody;
-    const std::uint32_t last = nobody ? 200 : c.plan->to + 1;
-    const Endpoint peer{IpAddress::v4(0x0a00'0000U + last),
+    const std::uint32_t host = nobody ? 199 : c.plan->to;
+    const Endpoint peer{EnginePlan::address(host, plan_->over_ipv6(index)),
                         static_cast<std::uint16_t>(c.plan->fate == Fate::refused ? 9 : 7000)};
     const auto key = engine.connect(now_, {0, index * 2}, peer, now_ + (nobody ? 2s : 10s));
     demand(key.has_value(), "connect was refused");

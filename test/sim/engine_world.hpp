@@ -409,7 +409,9 @@ class EngineWorld {
   [[nodiscard]] EngineOptions engine_options(std::uint32_t index, std::uint32_t life) const {
     InterfaceOptions interface;
     interface.mac = port_options(index).mac;
-    interface.addresses = {{IpAddress::v4(0x0a00'0001U + index), 24}};
+    if (plan_.families[0]) interface.addresses.push_back({EnginePlan::address(index, false), 24});
+    if (plan_.families[1]) interface.addresses.push_back({EnginePlan::address(index, true), 64});
+    interface.vlan = plan_.vlan;
     interface.mtu_bytes = plan_.mtu_bytes;
     auto checked = InterfacePlan::make(interface);
     if (!checked) fail(checked.error());
@@ -420,7 +422,7 @@ class EngineWorld {
     out.seed = plan_.seed * 1000 + index * 10 + life;
     out.flow.message_bytes_max = plan_.message_bytes_max;
     out.flow.ecn = plan_.ecn;
-    out.flow.packet_bytes_max = plan_.mtu_bytes - 28;
+    out.flow.packet_bytes_max = plan_.mtu_bytes;  // the engine takes the headers off
     out.flow.incarnation = static_cast<std::uint32_t>(out.seed * 0x9e37'79b9U);
     return out;
   }

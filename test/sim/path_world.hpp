@@ -126,6 +126,7 @@ struct PathHostOptions {
   SimRss rss = SimRss::opaque;
   std::uint32_t handover_slots = 256;
   Duration link_delay = 10us;
+  bool ipv6 = false;
 };
 
 class PathHost {
@@ -137,7 +138,8 @@ class PathHost {
       : port(network, port_options(number, options)),
         group(std::make_shared<EngineGroup>(
             EngineGroupOptions{options.engines, options.handover_slots, 1500})),
-        address(IpAddress::v4(10, 0, 0, number)) {
+        address(options.ipv6 ? IpAddress{{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number}}
+                             : IpAddress::v4(10, 0, 0, number)) {
     for (std::uint32_t i = 0; i < options.engines; ++i) {
       nics_.push_back(std::make_unique<SimNic>(port.nic(i)));
       sides.push_back(std::make_unique<PathSide>(i));
@@ -188,7 +190,7 @@ class PathHost {
                                              std::uint64_t seed) const {
     InterfaceOptions at;
     at.mac = port.options().mac;
-    at.addresses = {{address, 24}};
+    at.addresses = {{address, static_cast<std::uint8_t>(address.is_v4() ? 24 : 64)}};
     at.announce = false;
     EngineOptions out;
     out.interface = InterfacePlan::make(at).value();

@@ -11,7 +11,7 @@ struct Totals {
   std::uint64_t trace = 0, messages = 0, steps = 0, frames = 0, retries = 0;
   double virtual_s = 0;
   std::array<std::uint64_t, fate_names.size()> fates{};
-  std::uint64_t crashes = 0;
+  std::uint64_t crashes = 0, over_ipv6 = 0, tagged = 0;
   EngineOutcome sum;
 };
 
@@ -31,6 +31,9 @@ void add(Totals& t, const EnginePlan& plan, const EngineOutcome& o) {
   t.sum.marked += o.marked;
   t.sum.drops += o.drops;
   t.crashes += plan.crashes ? 1 : 0;
+  t.tagged += plan.vlan != no_vlan ? 1 : 0;
+  for (std::uint32_t i = 0; i < plan.connections.size(); ++i)
+    t.over_ipv6 += plan.over_ipv6(i) ? 1 : 0;
   for (const auto& c : plan.connections) ++t.fates[static_cast<std::size_t>(c.fate)];
 }
 
@@ -52,7 +55,7 @@ void print(const Totals& t, std::uint64_t count, double wall_s) {
   std::puts("");
   for (std::size_t i = 0; i < t.fates.size(); ++i)
     std::printf("%s%s %llu", i == 0 ? "" : ", ", fate_names[i], n(t.fates[i]));
-  std::puts("");
+  std::printf("; %llu over IPv6, %llu runs on a VLAN\n", n(t.over_ipv6), n(t.tagged));
 }
 
 }  // namespace

@@ -23,10 +23,12 @@ struct SimHashInput {
 };
 
 inline std::optional<SimHashInput> sim_hash_input(std::span<const std::byte> frame) noexcept {
-  constexpr std::size_t eth = 14;
+  if (frame.size() < 14 + 28) return std::nullopt;
+  const bool tagged = load_be<std::uint16_t>(frame.data() + 12) == 0x8100;
+  const std::size_t eth = tagged ? 18 : 14;
   if (frame.size() < eth + 28) return std::nullopt;
   const std::byte* ip = frame.data() + eth;
-  const auto type = load_be<std::uint16_t>(frame.data() + 12);
+  const auto type = load_be<std::uint16_t>(ip - 2);
   SimHashInput in;
   std::size_t at = eth;
   std::byte protocol{};
