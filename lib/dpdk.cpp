@@ -1,5 +1,6 @@
 // lib: DpdkNic: bursts between Proa's packets and DPDK's mbufs.
 #include <rte_cycles.h>
+#include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_udp.h>
@@ -52,10 +53,12 @@ void set_receive_flags(Packet& packet, std::uint64_t flags) noexcept {
 /// where the UDP checksum goes, which every driver with this offload takes (ena, gve, netvsc and
 /// virtio need it, mlx5 ignores it). ena also wants DF set: Proa always sets it.
 void request_checksums(rte_mbuf& mbuf, const Packet& packet) noexcept {
-  constexpr std::size_t ethernet_bytes = 14;
+  const auto* ether = rte_pktmbuf_mtod(&mbuf, const rte_ether_hdr*);
+  const bool tagged = ether->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN);
+  const std::size_t ethernet_bytes = tagged ? 18 : 14;
   auto* ip = rte_pktmbuf_mtod_offset(&mbuf, std::byte*, ethernet_bytes);
   const bool v6 = (std::to_integer<unsigned>(*ip) >> 4U) == 6;
-  mbuf.l2_len = ethernet_bytes;
+  mbuf.l2_len = ethernet_bytes & 0x7fU;
   mbuf.l3_len = v6 ? sizeof(rte_ipv6_hdr) : sizeof(rte_ipv4_hdr);
   mbuf.ol_flags = v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
   if (!v6 && packet.has(PacketFlag::tx_ip_checksum)) {

@@ -120,6 +120,11 @@ class Interface {
     return resolve(headers, now);
   }
 
+  /// Packets with these headers remain unanswered: perhaps the next hop is another station now.
+  void doubt(const HeaderTemplate& headers, Instant now) noexcept {
+    if (headers.slot_ != Neighbours::no_slot) neighbours_.doubt(headers.slot_, now);
+  }
+
   /// Headers straight back to where a datagram came from, without any table: for answers to
   /// strangers. Ready to finish().
   [[nodiscard]] HeaderTemplate reply_headers(const UdpArrival& to) const noexcept {

@@ -126,6 +126,15 @@ class Neighbours {
     if (solicited || differs) learn(*entry, mac.value_or(entry->mac), confirmed);
   }
 
+  /// RFC 1122 (2.3.2.1): advice from above: what goes to this neighbour remains unanswered. It is
+  /// re-checked on its next use, unless it was heard within the last second.
+  void doubt(std::uint16_t slot, Instant now) noexcept {
+    Entry& entry = entries_[slot];
+    if (entry.state == State::usable &&
+        now >= later(entry.stale_at, options_.retry_max - options_.stale_after))
+      entry.stale_at = std::min(entry.stale_at, now);
+  }
+
   /// Something happened to the link: whatever is used next is re-checked first, and stays in use
   /// meanwhile.
   void doubt_all(Instant now) noexcept {

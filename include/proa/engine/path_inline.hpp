@@ -79,6 +79,7 @@ void Engine<NicT, AppSide, Policy>::try_fresh_path(std::uint32_t slot) noexcept 
   const bool again = silent > host.silent && silent >= 2 && !host.loopback;
   host.silent = silent;
   if (!again) return;
+  interface_.doubt(host.header, now_);
   std::optional<UdpPorts> known;
   if (host.route != Paths::none) {
     paths_.forget(host.route, host.header.ports());

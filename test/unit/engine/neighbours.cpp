@@ -346,3 +346,17 @@ TEST_CASE("after a link event neighbours in use are re-checked and failed ones a
   CHECK(table.poll_ask(now)->unicast_to == mac(1));
   CHECK(table.poll_ask(now)->address == ip(2));
 }
+
+TEST_CASE("a neighbour whose traffic remains unanswered is re-checked, once a second at most",
+          "[engine][neighbours][rfc1122-2.3.2.1]") {
+  Asked x;
+  x.table.advertised(ip(1), mac(1), true, true, start);
+  const auto slot = x.found().slot;
+  x.table.doubt(slot, start + 999ms);
+  CHECK_FALSE(x.doubted(start + 999ms));
+  x.table.doubt(slot, start + 1s);
+  CHECK(x.doubted(start + 1s));
+  CHECK(x.found(start + 1s).mac == mac(1));  // in use meanwhile
+  x.table.doubt(slot, start + 1s);           // it is being asked already
+  CHECK_FALSE(x.table.poll_ask(start + 1s));
+}
