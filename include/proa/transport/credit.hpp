@@ -89,6 +89,7 @@ class CreditGiver {
     ++wants_used_;
   }
   [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
+  [[nodiscard]] std::uint32_t window_max() const noexcept { return window_max_; }
 
   /// Reserves for the oldest request; true if it is served (the limit rose). `last`: the block kept
   /// back may be used, but only for a message not after `oldest`, the first one without a block:

@@ -95,7 +95,7 @@ class Flow {
   /// Large messages wait for memory in turn: the engine calls take_memory() for the flows that
   /// want it, first come first served; `last` allows the block kept back. True: served.
   [[nodiscard]] bool wants_memory() const noexcept {
-    return is_established(state_) && receiver_.credit().wants_memory();
+    return is_established(state_) && receiver_.wants_memory();
   }
   [[nodiscard]] bool take_memory(Instant now, bool last) noexcept;
 
@@ -353,6 +353,8 @@ void Flow<Memory, Policy>::check_flushed(Instant now) noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::arm_timers(Instant now) noexcept {
+  if (state_ == FlowState::lingering)  // its acknowledgements may be repeated
+    return timers_.arm(FlowTimer::ack, receiver_.ack_deadline());
   if (!is_established(state_) && state_ != FlowState::resetting) return;
   timers_.arm(FlowTimer::loss, sender_.loss_deadline());
   timers_.arm(FlowTimer::probe, sender_.probe_deadline());

@@ -269,6 +269,8 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
       receiver_.ack_at_once();
       return Drop::none;
     case FrameType::ping:
+      sender_.on_peer_ping(arrival.now);
+      return Drop::none;
     case FrameType::padding:
     case FrameType::ack64:
     case FrameType::ack512:

@@ -75,7 +75,7 @@ class PathMtu {
     ceiling_ = current_;
     current_ = base();
     failures_ = 0;
-    wait_to_raise(now);
+    if (next_candidate() == 0) wait_to_raise(now);  // else when the search below it has ended
     return true;
   }
 

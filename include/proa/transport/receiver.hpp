@@ -73,6 +73,11 @@ class Receiver {
   void raise_credit(Memory& memory) noexcept {
     credit_.raise(memory, reassembly_.undelivered_bytes());
   }
+  /// An application that does not read what is complete gets no more than its window reserved.
+  [[nodiscard]] bool wants_memory() const noexcept {
+    if (!credit_.wants_memory()) return false;
+    return !reassembly_.deliverable() || reassembly_.undelivered_bytes() < credit_.window_max();
+  }
   [[nodiscard]] bool serve_memory(Memory& memory, bool last) noexcept {
     return credit_.serve(memory, last, reassembly_.first_without_block());
   }

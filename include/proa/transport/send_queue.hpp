@@ -127,11 +127,14 @@ class SendQueue {
     return written;
   }
 
-  /// Packs the positions of `range` that are not acknowledged, from its first on: for probes.
-  Interval write_again(FrameWriter& out, const Memory& memory, Interval range) noexcept {
-    range.begin = std::max(range.begin, acknowledged_below_);
+  /// Packs the oldest positions that were sent and are not acknowledged: for probes.
+  Interval write_oldest(FrameWriter& out, const Memory& memory) noexcept {
+    Interval range{acknowledged_below_, sent_below()};
+    if (!acked_.empty()) range.end = std::min(range.end, acked_.front().begin);
     if (range.begin >= range.end) return {};
-    return write_range(out, memory, range);
+    const Interval written = write_range(out, memory, range);
+    (void)lost_.remove(written);  // no room: sent once more, harmless
+    return written;
   }
 
   /// Acknowledged positions: messages wholly covered leave, their blocks go back to `memory`.
@@ -214,6 +217,10 @@ class SendQueue {
   static constexpr std::uint32_t nothing_fits = ~0U;
   static constexpr std::uint32_t split_bytes_min = 256;  // smaller pieces are not worth a header
 
+  /// Every position below this was sent at least once.
+  [[nodiscard]] std::uint64_t sent_below() const noexcept {
+    return has_new() ? messages_[unsent_].start + unsent_offset_ : end_;
+  }
   [[nodiscard]] std::uint32_t first_unbegun() const noexcept {
     return unsent_offset_ > 0 ? unsent_ + 1 : unsent_;
   }

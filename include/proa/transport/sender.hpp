@@ -83,22 +83,20 @@ class Sender {
     }
   }
 
-  /// Repeats the oldest unacknowledged frames (RFC 9002 6.2.4). Returns the content to repeat.
+  /// Repeats the oldest unacknowledged frames (RFC 9002 6.2.4): the oldest of the stream, not those
+  /// of the oldest packet, for a peer without memory takes nothing that comes after them. Returns
+  /// the content to repeat.
   [[nodiscard]] std::uint8_t write_probe(FrameWriter& out, const Memory& memory,
                                          SentPacket& record) noexcept {
     probe_due_ = false;
     ++probes_;
     record.content = with(record.content, PacketContent::probe);
-    for (std::uint32_t i = 0; i < packets_.count(); ++i) {
-      const SentPacket& oldest = packets_.at(i);
-      if (oldest.state != PacketState::in_flight) continue;
-      if (holds(oldest.content, PacketContent::size_probe)) continue;  // it carries nothing
-      set_range(record, queue_.write_again(out, memory, oldest.range()));
-      resent_bytes_ += record.units;
-      return oldest.content;
-    }
-    if (queue_.has_lost()) write_data(out, memory, record);
-    return 0;
+    set_range(record, queue_.write_oldest(out, memory));
+    resent_bytes_ += record.units;
+    std::uint8_t content = 0;
+    for (std::uint32_t i = 0; i < packets_.count(); ++i)
+      if (packets_.at(i).state == PacketState::in_flight) content |= packets_.at(i).content;
+    return content;
   }
 
   /// Every packet consumes a number; `record.state` says whether it is in flight.
@@ -159,6 +157,21 @@ class Sender {
   /// Packets take another way from now on and may overtake those under way: for two round trips
   /// only time decides what is lost.
   void on_path_change(Instant now) noexcept { count_off_until_ = later(now, 2 * rtt_.smoothed()); }
+
+  /// A ping: the peer is there although it does not acknowledge what we sent. It had no memory for
+  /// that, and has some now: probe at once instead of at the end of a backed-off wait.
+  void on_peer_ping(Instant now) noexcept {
+    const bool overdue = probes_in_a_row_ != 0 || now - last_eliciting_at_ >= rtt_.smoothed();
+    if (packets_.in_flight_packets() == 0 || !overdue) return;
+    for (std::uint32_t i = 0; i < packets_.count(); ++i) {
+      SentPacket& packet = packets_.at(i);
+      packet.content = with(packet.content, PacketContent::refused);
+    }
+    if (probes_in_a_row_ >= persistent_probes) congestion_.on_spurious_loss(now);
+    probe_due_ = true;
+    probes_in_a_row_ = 2;  // a small packet: it must be placed whole to be acknowledged
+    probe_interval_ = probe_timeout(rtt_, *options_, probes_in_a_row_);
+  }
 
   [[nodiscard]] Instant loss_deadline() const noexcept { return loss_deadline_; }
   [[nodiscard]] Instant probe_deadline() const noexcept {
@@ -300,11 +313,12 @@ class Sender {
       out.size_probe_lost = packet.bytes;
       return;
     }
+    ++lost_packets_;
+    out.content_lost |= packet.content;
+    if (holds(packet.content, PacketContent::refused)) return;
     if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
     loss.lost_bytes += packet.bytes;
     ++loss.lost_packets;
-    out.content_lost |= packet.content;
-    ++lost_packets_;
   }
   /// RFC 8899 4.3: how many packets above the base size are lost of those sent after the newest one
   /// that arrived. Smaller ones did arrive, else nothing would have been declared lost.

@@ -25,6 +25,7 @@ enum class PacketContent : std::uint8_t {
   handshake = 1U << 4U,
   probe = 1U << 5U,
   size_probe = 1U << 6U,  // padding only: tells whether the path carries its size
+  refused = 1U << 7U,     // the peer had no memory for it: if lost, not on the path
 };
 [[nodiscard]] constexpr bool holds(std::uint8_t content, PacketContent what) noexcept {
   return (content & static_cast<std::uint8_t>(what)) != 0;
