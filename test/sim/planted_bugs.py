@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Plants bugs in the product's own code, one per oracle, and demands that the simulator finds each.
+
+usage: planted_bugs.py SOURCE LIBRARY SCRATCH COMPILER...
+       (with ONLY=N in the environment: bug N alone, verbosely)
+
+The product knows nothing of this: patched copies of its headers go to a folder that the compiler sees first. All
+bugs are compiled in at once and one is chosen by PROA_PLANTED. A place that is gone is an error: the bug has to move
+with the code.
+"""
+import os
+import pathlib
+import subprocess
+import sys
+
+HELPER = """// Test only: which planted bug is awake.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdlib>
+namespace proa::planted {
+inline const int awake = std::getenv("PROA_PLANTED") ? std::atoi(std::getenv("PROA_PLANTED")) : 0;
+inline bool bug(int number) noexcept { return awake == number; }
+/// True every `n`-th time the bug is awake.
+inline bool sometimes(int number, unsigned n) noexcept {
+  static unsigned count = 0;
+  return awake == number && ++count % n == 0;
+}
+inline constexpr std::array<std::byte, 1> wrong_byte{std::byte{0xa5}};
+}  // namespace proa::planted
+"""
+
+FLOW, ENGINE = "sim_world", "sim_engines"
+
+
+class Bug:
+    """`old` becomes `new` wherever it stands in `file`; one of `symptoms` must be what an oracle says."""
+
+    def __init__(self, level, name, file, old, new, *symptoms):
+        self.level, self.name, self.file, self.old, self.new, self.symptoms = level, name, file, old, new, symptoms
+
+
+WRONG_CONTENT = ("lost, repeated, out of order or altered", "a message has the wrong length", "more messages came")
+BUGS = [
+    Bug(FLOW, "a part is acknowledged and forgotten", "transport/reassembly.hpp",
+        "    if (part.number.before(next_)) return Drop::none;",
+        "    if (planted::sometimes(@, 64)) return Drop::none;\n"
+        "    if (part.number.before(next_)) return Drop::none;",
+        "no convergence after healing"),
+    Bug(FLOW, "a message is delivered twice", "transport/reassembly.hpp",
+        "    messages_.pop_front();\n    number = next_;",
+        "    if (!planted::sometimes(@, 16)) messages_.pop_front();\n    number = next_;",
+        *WRONG_CONTENT),
+    Bug(FLOW, "two messages change places", "transport/reassembly.hpp",
+        "    block = messages_.front().block;\n",
+        "    if (planted::bug(@) && messages_.size() > 1 && messages_[1].complete()) {\n"
+        "      const InMessage first = messages_[0];\n"
+        "      messages_[0] = messages_[1];\n"
+        "      messages_[1] = first;\n"
+        "    }\n"
+        "    block = messages_.front().block;\n",
+        *WRONG_CONTENT),
+    Bug(FLOW, "a byte of a message is altered", "transport/reassembly.hpp",
+        "      message.prefix = end;\n",
+        "      message.prefix = end;\n"
+        "      if (size != 0 && planted::sometimes(@, 32))\n"
+        "        memory.write(message.block, part.offset, planted::wrong_byte);\n",
+        *WRONG_CONTENT),
+    Bug(FLOW, "an end has no reason", "transport/flow.hpp",
+        "    reason_ = told_here;",
+        "    reason_ = planted::bug(@) ? Reason::none : told_here;",
+        "closed without a reason"),
+    Bug(FLOW, "silence is called a close", "transport/flow.hpp",
+        "FlowInput::gone_silent, Reason::idle_timeout,",
+        "FlowInput::gone_silent, planted::bug(@) ? Reason::closed_by_peer : Reason::idle_timeout,",
+        "was told 'closed by the peer'"),
+    Bug(FLOW, "silence is never noticed", "transport/flow_receive.hpp",
+        "  timers_.arm(FlowTimer::idle,",
+        "  if (!planted::bug(@)) timers_.arm(FlowTimer::idle,",
+        "has not told its application that it ended"),
+    Bug(FLOW, "half-received messages keep their memory", "transport/reassembly.hpp",
+        "      if (messages_.front().known) memory.release",
+        "      if (messages_.front().known && !planted::bug(@)) memory.release",
+        "message memory was not given back"),
+    Bug(FLOW, "unsent messages keep their memory", "transport/send_queue.hpp",
+        "      memory.release(messages_.front().block);",
+        "      if (!planted::bug(@)) memory.release(messages_.front().block);",
+        "message memory was not given back"),
+    Bug(FLOW, "an acknowledged block is released twice", "transport/send_queue.hpp",
+        "      memory.release(done.block);",
+        "      memory.release(done.block);\n"
+        "      if (planted::sometimes(@, 16)) memory.release(done.block);",
+        "a block was released twice"),
+    Bug(FLOW, "a ring keeps its scratch block", "mem/grow_ring.hpp",
+        "  ~GrowRing() { release_storage(); }",
+        "  ~GrowRing() {\n    if (!planted::bug(@)) release_storage();\n  }",
+        "scratch blocks were not given back"),
+    Bug(FLOW, "credit is not put back at the end", "transport/credit.hpp",
+        "    memory.retract(promised_);\n    promised_ = 0;",
+        "    if (!planted::bug(@)) memory.retract(promised_);\n    promised_ = 0;",
+        "credit was not put back", "the memory ledger does not add up"),
+    Bug(FLOW, "timers outlive the flow", "transport/flow.hpp",
+        "  timers_.cancel_all();\n  if (state_ == FlowState::finished) return;",
+        "  if (!planted::bug(@)) timers_.cancel_all();\n  if (state_ == FlowState::finished) return;",
+        "a timer is armed after the end", "a finished flow has a timer armed"),
+    Bug(FLOW, "no probe timer", "transport/flow.hpp",
+        "  timers_.arm(FlowTimer::probe, sender_.probe_deadline());",
+        "  if (!planted::bug(@)) timers_.arm(FlowTimer::probe, sender_.probe_deadline());",
+        "packets in flight without a probe timer"),
+    Bug(FLOW, "no pace timer", "transport/flow.hpp",
+        "timers_.arm(FlowTimer::pace, sender_.paced_until(now));",
+        "if (!planted::bug(@)) timers_.arm(FlowTimer::pace, sender_.paced_until(now));",
+        "wants to transmit and set no timer for it"),
+    Bug(FLOW, "checksums are not looked at", "transport/integrity.hpp",
+        "    if (!sealed || ",
+        "    if (planted::bug(@)) return body;\n    if (!sealed || ",
+        "a corrupt datagram was accepted"),
+    Bug(FLOW, "sent is told before the peer has it", "transport/send_queue.hpp",
+        "    message->notify = notify;\n",
+        "    message->notify = notify;\n"
+        "    if (notify && planted::bug(@)) {\n"
+        "      sent_to_tell_ = true;\n"
+        "      newest_to_tell_ = first_number_.plus(messages_.size() - 1);\n"
+        "    }\n",
+        "sent before the peer had the message", "sent for a message that was never submitted",
+        "sent went backwards", "sent although nothing was submitted"),
+    Bug(FLOW, "writable is told unasked", "transport/flow.hpp",
+        "    return refused_ && is_alive(state_)",
+        "    return (refused_ || planted::bug(@)) && is_alive(state_)",
+        "writable although nothing was refused"),
+    Bug(FLOW, "writable is never told", "transport/flow.hpp",
+        "    return (refused_ || ",
+        "    return !planted::bug(@) && (refused_ || ",
+        "no convergence after healing"),
+    Bug(ENGINE, "a received packet is not given back", "engine/receive.hpp",
+        "  nic_->release(std::span{rx_}.first(count));",
+        "  nic_->release(std::span{rx_}.first(planted::sometimes(@, 50) && count > 0 ? count - 1 : count));",
+        "packets were not given back"),
+    Bug(ENGINE, "an ended flow stays in the table", "engine/engine.hpp",
+        "    if (host.flow.finished() && ",
+        "    if (host.flow.finished() && !planted::bug(@) && ",
+        "an engine keeps a flow after its end"),
+    Bug(ENGINE, "an event is dropped", "engine/turn.hpp",
+        "  app_side_->deliver(host.cookie, flows_.key(slot), event);",
+        "  if (event.kind == FlowEventKind::closed && planted::sometimes(@, 3)) return;\n"
+        "  app_side_->deliver(host.cookie, flows_.key(slot), event);",
+        "no convergence after healing"),
+    Bug(ENGINE, "a flow is not looked at after a packet", "engine/receive.hpp",
+        "host.flow.handle_datagram(arrival, datagram);\n  touch(slot);",
+        "host.flow.handle_datagram(arrival, datagram);\n  if (!planted::sometimes(@, 8)) touch(slot);",
+        "broken invariant", "no convergence after healing"),
+]
+
+
+def write_overlay(source, overlay):
+    """The patched headers; a sentence when a bug finds no place."""
+    texts = {}
+    for number, bug in enumerate(BUGS, 1):
+        text = texts.get(bug.file) or (source / "include/proa" / bug.file).read_text(encoding="utf-8")
+        if bug.old not in text:
+            return f"'{bug.name}' has lost its place in {bug.file}: plant it again in {pathlib.Path(__file__).name}"
+        texts[bug.file] = text.replace(bug.old, bug.new.replace("@", str(number)))
+    for name, text in {**texts, "base/planted.hpp": HELPER}.items():
+        path = overlay / "proa" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with_helper = text.replace("#pragma once\n", "#pragma once\n#include <proa/base/planted.hpp>\n", 1)
+        path.write_text(text if text is HELPER else with_helper, encoding="utf-8")
+    return None
+
+
+def build(source, library, scratch, compiler, program):
+    command = [*compiler, "-std=c++20", "-O1", "-DPROA_WITH_AUDIT", f"-I{scratch}/include", f"-I{source}/include",
+               f"{source}/test/sim/{program}.cpp", library, "-pthread", "-o", f"{scratch}/{program}"]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def run(scratch, program, number, first, count):
+    done = subprocess.run([f"{scratch}/{program}", "--seeds", str(first), str(count)], check=False, timeout=300,
+                          capture_output=True, text=True, env={**os.environ, "PROA_PLANTED": str(number)})
+    return done.returncode, done.stdout + done.stderr
+
+
+def caught(scratch, number, bug):
+    """True when an oracle names one of the symptoms within the first seeds."""
+    said = ""
+    for first, count in ((1, 6), (7, 24), (31, 90)):
+        code, said = run(scratch, bug.level, number, first, count)
+        if code != 0 and any(symptom in said for symptom in bug.symptoms):
+            return True
+    print(f"not caught: bug {number}, {bug.name}; expected one of {bug.symptoms}; last words:\n{said[-600:]}")
+    return False
+
+
+def main():
+    source, library, scratch, compiler = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4:]
+    problem = write_overlay(source, scratch / "include")
+    if problem:
+        print(problem)
+        return 1
+    for program in (FLOW, ENGINE):
+        if not build(source, library, scratch, compiler, program):
+            print(f"{program} with planted bugs does not compile")
+            return 1
+        code, said = run(scratch, program, 0, 1, 10)
+        if code != 0:
+            print(f"{program} fails with every bug asleep:\n{said[-600:]}")
+            return 1
+    only = int(os.environ.get("ONLY", "0"))
+    chosen = [(n, bug) for n, bug in enumerate(BUGS, 1) if only in (0, n)]
+    missed = [bug for n, bug in chosen if not caught(scratch, n, bug)]
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} planted bugs caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
