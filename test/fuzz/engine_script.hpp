@@ -264,6 +264,7 @@ class EngineScript {
     for (std::uint32_t i = 0; i < 2; ++i) {
       Host& host = *hosts_[i];
       if (host.stalled) continue;
+      host.network.advance(book_.now);  // a turn's first look at the NIC has the last turn's time
       for (std::uint32_t n = 0; n < turns_at_once; ++n) {
         act(i);
         const TurnReport report = host.engine.turn([this] { return book_.now; });

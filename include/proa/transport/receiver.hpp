@@ -60,6 +60,8 @@ class Receiver {
     }
     if (ce_marked_ != 0) out.ecn(ce_marked_);
   }
+  /// The flow has ended: no acknowledgement waits for a timer any more.
+  void repeat_no_acks() noexcept { repeat_acks_ = 0; }
   /// An acknowledgement left with a packet.
   void on_acknowledged(Instant now, const FlowOptions& options) noexcept {
     unacknowledged_ = 0;

@@ -184,8 +184,10 @@ class Swift {
     const std::uint64_t own_256 =
         std::min<std::uint64_t>(256 * nanoseconds(base_delay()) / whole, 256);
     if (starting_) {
-      refill_ = std::max(window_ / 256 * own_256, window_min());
-      window_ = std::max(refill_ / 2, window_min());
+      // One sample ends start-up, and it may be of a pause (a virtual CPU taken away, a SYN that
+      // lay about): it never costs more than down to one packet.
+      refill_ = std::max(window_ / 256 * own_256, one_packet());
+      window_ = std::max(refill_ / 2, one_packet());
     } else {
       shrink(std::min(std::max(paper_256, 256 - own_256 * 15 / 16), half_256));
     }

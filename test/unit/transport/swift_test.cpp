@@ -64,6 +64,14 @@ TEST_CASE("the target is the minimum plus half of it, at least 25 us") {
   CHECK(far.controller.target_delay() == 15ms);
 }
 
+TEST_CASE("a pause during start-up costs no more than down to one packet") {
+  Driver<Swift> d;
+  d.round(40us);
+  d.round(511ms);  // found by the connection fuzzer: the window fell to 19 bytes at once
+  CHECK_FALSE(d.controller.starting());
+  CHECK(d.packets() >= 1);
+}
+
 TEST_CASE("the minimum is forgotten after ten seconds") {
   WindowedMinimum minimum;
   CHECK(minimum.empty());
