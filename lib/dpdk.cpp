@@ -121,16 +121,43 @@ std::size_t deliver(DpdkQueue& q, std::span<rte_mbuf*> mbufs, std::span<Packet> 
 }
 
 std::uint16_t receive(DpdkQueue& q, std::span<rte_mbuf*> mbufs) noexcept {
-  if (!q.gate.enter()) return 0;
+  if (!q.enter()) return 0;
   const auto count = rte_eth_rx_burst(q.port_id, q.queue_id, mbufs.data(),
                                       static_cast<std::uint16_t>(mbufs.size()));
   q.gate.leave();
   return count;
 }
 
+/// A port that was opened again counts from 0: what it had counted before is kept.
+void add_up(DpdkQueue& q, const NicCounters& now) noexcept {
+  const auto keep = [&](std::uint64_t NicCounters::*one) {
+    if (now.*one < q.driver.*one) q.driver_before.*one += q.driver.*one;
+    q.driver.*one = now.*one;
+  };
+  keep(&NicCounters::rx_missed);
+  keep(&NicCounters::rx_errors);
+  keep(&NicCounters::tx_errors);
+  keep(&NicCounters::rx_no_buffer);
+}
+
+/// Nothing new while the gate is closed.
+void ask_driver(DpdkQueue& q) noexcept {
+  if (!q.enter()) return;
+  rte_eth_stats stats{};
+  NicCounters now;
+  if (rte_eth_stats_get(q.port_id, &stats) == 0) {
+    now.rx_missed = stats.imissed + detail::kernel_drops(q);
+    now.rx_errors = stats.ierrors;
+    now.tx_errors = stats.oerrors;
+    now.rx_no_buffer = stats.rx_nombuf;
+    add_up(q, now);
+  }
+  q.gate.leave();
+}
+
 /// False while the gate is closed.
 bool ask_to_be_woken(DpdkQueue& q, bool on) noexcept {
-  if (!q.gate.enter()) return false;
+  if (!q.enter()) return false;
   q.memif_wait->ask_to_be_woken(q.queue_id, on);
   q.gate.leave();
   return true;
@@ -148,15 +175,20 @@ DpdkNic::~DpdkNic() {
 NicCapabilities DpdkNic::capabilities() const noexcept { return queue_->port->capabilities; }
 
 NicCounters DpdkNic::counters() const noexcept {
-  NicCounters counters = queue_->counters;
-  rte_eth_stats stats{};
+  auto& q = *queue_;
+  NicCounters counters = q.counters;
   // Drivers count losses by port: the first queue pair reports them, so that a sum is right.
-  if (queue_->queue_id == 0 && rte_eth_stats_get(queue_->port_id, &stats) == 0) {
-    counters.rx_missed += stats.imissed;
-    counters.rx_errors += stats.ierrors;
-    counters.tx_errors += stats.oerrors;
-    counters.rx_no_buffer += stats.rx_nombuf;
-  }
+  if (q.queue_id != 0) return counters;
+  ask_driver(q);
+  counters.rx_missed += q.driver_before.rx_missed + q.driver.rx_missed;
+  counters.rx_errors += q.driver_before.rx_errors + q.driver.rx_errors;
+  counters.tx_errors += q.driver_before.tx_errors + q.driver.tx_errors;
+  counters.rx_no_buffer += q.driver_before.rx_no_buffer + q.driver.rx_no_buffer;
+  const auto& events = q.port->events;
+  counters.link_downs = events.link_downs.load(std::memory_order_relaxed);
+  counters.resets = events.resets.load(std::memory_order_relaxed);
+  counters.removals = events.removals.load(std::memory_order_relaxed);
+  counters.reopened = events.reopened.load(std::memory_order_relaxed);
   return counters;
 }
 
@@ -212,7 +244,7 @@ std::size_t DpdkNic::rx_burst(Instant, std::span<Packet> packets) noexcept {
 std::size_t DpdkNic::tx_burst(Instant, std::span<Packet> packets) noexcept {
   auto& q = *queue_;
   const auto count = std::min(packets.size(), burst_packets_max);
-  if (count == 0 || !q.gate.enter()) return 0;
+  if (count == 0 || !q.enter()) return 0;
   std::array<rte_mbuf*, burst_packets_max> mbufs;
   for (std::size_t i = 0; i < count; ++i) mbufs[i] = to_mbuf(q, packets[i]);
   const std::size_t sent =
@@ -228,7 +260,7 @@ std::size_t DpdkNic::tx_burst(Instant, std::span<Packet> packets) noexcept {
 
 std::size_t DpdkNic::wait_descriptors(std::span<int> out) noexcept {
   const auto& q = *queue_;
-  const auto& fds = q.port->wait_fds;
+  const auto& fds = q.port->wait_epolls;
   if (out.empty()) return 0;
   if (q.memif_wait != nullptr) {
     out[0] = q.memif_wait->descriptor(q.queue_id);

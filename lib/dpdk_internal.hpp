@@ -8,8 +8,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <proa/nic/dpdk.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace proa::detail {
@@ -39,8 +41,8 @@ struct DriverQuirks {
 };
 [[nodiscard]] const DriverQuirks& quirks_of(std::string_view driver_name) noexcept;
 
-/// Keeps drivers that reconfigure from their own thread away from bursts that are under way.
-/// Poller: pass.enter(), burst, pass.leave(). The other side: close(), change, open().
+/// Keeps whoever reconfigures a port on a thread of its own away from bursts that are under way.
+/// Poller: pass.enter(), burst, pass.leave(). The other side: close(), change, renew(), open().
 class PollerGate {
  public:
   explicit PollerGate(std::size_t pollers);
@@ -50,9 +52,10 @@ class PollerGate {
    public:
     [[nodiscard]] bool enter() noexcept {
       busy_->store(1, std::memory_order_relaxed);
-      // Pairs with membarrier() in close(): either we see `closed_` or it sees `busy_`.
+      // Pairs with membarrier() in close(): either we see the closed state or it sees `busy_`.
       std::atomic_signal_fence(std::memory_order_seq_cst);
-      if (closed_->load(std::memory_order_relaxed) == 0) [[likely]]
+      // Acquire: pairs with open(): we see what was changed meanwhile.
+      if (state_->load(std::memory_order_acquire) == expected_) [[likely]]
         return true;
       leave();
       return false;
@@ -61,28 +64,41 @@ class PollerGate {
       // Release: pairs with the acquire load in close(), which waits for the burst to be over.
       busy_->store(0, std::memory_order_release);
     }
+    /// After enter() was refused: enters if that was because the port was renewed; then what is
+    /// known of it must be read again.
+    [[nodiscard]] bool enter_renewed() noexcept {
+      const std::uint32_t state = state_->load(std::memory_order_relaxed);
+      if (state == expected_ || (state & closed_bit) != 0) return false;
+      expected_ = state;
+      return enter();
+    }
 
    private:
     friend class PollerGate;
     std::atomic<std::uint32_t>* busy_ = nullptr;
-    const std::atomic<std::uint32_t>* closed_ = nullptr;
+    const std::atomic<std::uint32_t>* state_ = nullptr;
+    std::uint32_t expected_ = 0;
   };
   [[nodiscard]] Pass pass(std::size_t poller) noexcept {
     Pass pass;
     pass.busy_ = &lines_[poller].busy;
-    pass.closed_ = &closed_;
+    pass.state_ = &state_;
+    pass.expected_ = state_.load(std::memory_order_relaxed) & ~closed_bit;
     return pass;
   }
   void close() noexcept;
   void open() noexcept;
+  /// While closed: the pollers must look at the port again.
+  void renew() noexcept { state_.fetch_add(2, std::memory_order_relaxed); }
 
  private:
+  static constexpr std::uint32_t closed_bit = 1;
   struct alignas(64) Line {
     std::atomic<std::uint32_t> busy{0};
   };
   std::vector<Line> lines_;
   bool fences_ = false;
-  alignas(64) std::atomic<std::uint32_t> closed_{0};
+  alignas(64) std::atomic<std::uint32_t> state_{0};  // times renewed * 2 + closed
 };
 
 /// Descriptors on which a thread can sleep until its memif queue receives: one that stays the same
@@ -117,6 +133,11 @@ class MemifWait {
   int link_ = -1;
 };
 
+/// What happens to a port, and how often it did. Written by the thread that watches it.
+struct PortEvents {
+  std::atomic<std::uint64_t> link_downs{0}, resets{0}, removals{0}, reopened{0};
+};
+
 /// A started port and everything that belongs to it.
 class DpdkPort {
  public:
@@ -143,7 +164,7 @@ class DpdkPort {
   bool started = false;
   bool adopted = false;
   std::vector<rte_mempool*> pools;  // one per queue pair
-  std::vector<int> wait_fds;        // one per queue pair, or empty
+  std::vector<int> wait_fds;        // the driver's, one per queue pair, or empty
   NicCapabilities capabilities;
   std::unique_ptr<PollerGate> gate;
 
@@ -157,8 +178,26 @@ class DpdkPort {
   std::chrono::steady_clock::time_point retry_at{};
   void follow_memif_link();
 
+  // Link, reset, removal: dpdk_events.cpp.
+  PortEvents events;
+  std::atomic<bool> carrier{true};  // as the kernel says it, for drivers that do not know
+  std::vector<int> wait_epolls;     // one per queue pair, the same when the port is opened again
+  std::vector<rte_mempool*> retired_pools;  // some packets of theirs may still be out
+  /// With the gate closed: away with the device.
+  void close_device() noexcept;
+  /// With the gate closed and the device away: everything anew, as before.
+  [[nodiscard]] tl::expected<void, std::string> reopen();
+  /// With the gate closed: what the driver wants after its reset event.
+  [[nodiscard]] tl::expected<void, std::string> reset();
+  void say(const std::string& what) const {
+    if (options.log) options.log(device + ": " + what);
+  }
+
  private:
   DpdkPort() = default;
+  void keep_mac() noexcept;
+  void gather_wait_descriptors();
+  [[nodiscard]] rte_mempool* pool_for(std::uint16_t queue, std::uint32_t packets);
   [[nodiscard]] tl::expected<void, std::string> bring_up();
   [[nodiscard]] tl::expected<void, std::string> probe();
   [[nodiscard]] tl::expected<void, std::string> configure();
@@ -175,6 +214,19 @@ class DpdkPort {
 /// One queue pair: what a burst touches, in one place.
 struct DpdkQueue {
   PollerGate::Pass gate;
+  /// Inside the gate: what the port is now that it was opened again.
+  void follow_port() noexcept {
+    port_id = port->id;
+    // Packets of the old pool may be in the engine's hands: each goes where it came from.
+    if (std::exchange(pool, port->pools[queue_id]) != pool) receives_own_pool = false;
+  }
+  [[nodiscard]] bool enter() noexcept {
+    if (gate.enter()) [[likely]]
+      return true;
+    if (!gate.enter_renewed()) return false;
+    follow_port();
+    return true;
+  }
   rte_mempool* pool = nullptr;
   std::uint16_t port_id = 0;
   std::uint16_t queue_id = 0;
@@ -184,6 +236,8 @@ struct DpdkQueue {
   bool registered = false;        // tried to register the thread
   std::uint32_t stashed = 0;
   NicCounters counters;
+  NicCounters driver, driver_before;  // as the driver counts, and before it began anew
+  std::uint64_t kernel_drops = 0;     // af_packet: frames the kernel had no room for
   std::array<rte_mbuf*, burst_packets_max> stash{};  // received while arming, not yet delivered
   MemifWait* memif_wait = nullptr;
   std::shared_ptr<DpdkPort> port;
@@ -207,6 +261,14 @@ enum class DescriptorKind : std::uint8_t {
 [[nodiscard]] bool guard_memif(DpdkPort& port);
 void unguard_memif(DpdkPort& port);
 void without_memif_control(const std::function<void()>& work);
+
+// Watching ports other than memif's, dpdk_events.cpp.
+void watch_port(DpdkPort& port);
+void unwatch_port(DpdkPort& port);
+/// Held while ports are opened and closed, so that nobody does it at the same time.
+[[nodiscard]] std::unique_lock<std::recursive_mutex> change_ports();
+/// What the kernel had no room for on this queue's packet socket, ever.
+[[nodiscard]] std::uint64_t kernel_drops(DpdkQueue& queue) noexcept;
 
 // Options and environment, dpdk_options.cpp.
 [[nodiscard]] std::string text_of(const MacAddress& mac);

@@ -242,7 +242,7 @@ PollerGate::PollerGate(std::size_t pollers) : lines_(pollers) {
 }
 
 void PollerGate::close() noexcept {
-  if (closed_.exchange(1) != 0) return;
+  if ((state_.fetch_or(closed_bit) & closed_bit) != 0) return;
   // A full fence in every running thread of this process: pairs with the signal fence in enter().
   if (fences_)
     ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
@@ -253,7 +253,7 @@ void PollerGate::close() noexcept {
 }
 
 // Release: pollers see what was changed while the gate was closed.
-void PollerGate::open() noexcept { closed_.store(0, std::memory_order_release); }
+void PollerGate::open() noexcept { state_.fetch_and(~closed_bit, std::memory_order_release); }
 
 MemifWait::MemifWait(std::size_t queues) : link_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   for (std::size_t i = 0; i < queues; ++i) {
@@ -331,6 +331,7 @@ void DpdkPort::follow_memif_link() {
   if (up == link_was_up) return;
   link_was_up = up;
   if (!up) {
+    events.link_downs.fetch_add(1, std::memory_order_relaxed);
     memif_wait->disconnected();
     descriptors_before = own_descriptors();
     return;

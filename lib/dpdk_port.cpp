@@ -1,6 +1,7 @@
 // lib: a DPDK port from its options to started queues, and back.
 #include <rte_dev.h>
 #include <rte_errno.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -122,6 +123,7 @@ tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::open(const DpdkOp
   if (auto ok = check_environment(options); !ok) return Failure{ok.error()};
   const auto bytes = std::size_t{options.queue_pairs} * packets_per_queue(options) *
                      (buffer_bytes(options) + object_overhead);
+  const auto lock = change_ports();
   if (auto ok = start_eal(options, bytes); !ok) return Failure{ok.error()};
   forget_complaints();
   if (options.memif.zero_copy && options.driver == DpdkDriver::memif) {
@@ -132,6 +134,7 @@ tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::open(const DpdkOp
   std::shared_ptr<DpdkPort> port{new DpdkPort};
   port->options = options;
   if (auto ok = port->bring_up(); !ok) return Failure{ok.error()};
+  if (options.driver != DpdkDriver::memif) watch_port(*port);
   return port;
 }
 
@@ -192,6 +195,9 @@ Result DpdkPort::configure() {
   tx_offloads = wanted_tx_offloads(options, quirks, info.tx_offload_capa);
   pads_runts = quirks.pads_runts;
   rte_eth_conf configuration{};
+  const bool tells_link =
+      info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+  if (tells_link && options.driver == DpdkDriver::pci) configuration.intr_conf.lsc = 1;
   configuration.rxmode.offloads = rx_offloads;
   configuration.txmode.offloads = tx_offloads;
   // RSS with whatever key and table the device has: nobody here reads or sets either.
@@ -220,9 +226,8 @@ Result DpdkPort::make_queues(const rte_eth_dev_info& info) {
   rte_eth_txconf tx = info.default_txconf;
   tx.offloads = tx_offloads;
   for (std::uint16_t queue = 0; queue < queue_pairs; ++queue) {
-    rte_mempool* pool = make_pool(options, packets);
+    rte_mempool* pool = pool_for(queue, packets);
     if (pool == nullptr) return Failure{no_memory(options)};
-    pools.push_back(pool);
     const auto socket = static_cast<unsigned>(std::max(0, rte_eth_dev_socket_id(id)));
     int result = rte_eth_rx_queue_setup(id, queue, rx_descriptors, socket, &rx, pool);
     if (result == 0) result = rte_eth_tx_queue_setup(id, queue, tx_descriptors, socket, &tx);
@@ -232,6 +237,19 @@ Result DpdkPort::make_queues(const rte_eth_dev_info& info) {
                                     "): " + queue_remedy(options))};
   }
   return {};
+}
+
+/// The one from before when the port is opened again; but af_xdp never gives back what it holds.
+rte_mempool* DpdkPort::pool_for(std::uint16_t queue, std::uint32_t packets) {
+  const bool again = queue < pools.size();
+  if (again && options.driver != DpdkDriver::af_xdp) return pools[queue];
+  rte_mempool* pool = make_pool(options, packets);
+  if (pool == nullptr) return nullptr;
+  if (again)
+    retired_pools.push_back(std::exchange(pools[queue], pool));
+  else
+    pools.push_back(pool);
+  return pool;
 }
 
 /// A client starts when its server listens, and is connected when the server answers.
@@ -286,6 +304,7 @@ void DpdkPort::find_wait_descriptors() {
   if (options.driver == DpdkDriver::tap && wait_fds.size() == queue_pairs + 1U)
     wait_fds.erase(wait_fds.begin());
   if (wait_fds.size() != queue_pairs) wait_fds.clear();
+  gather_wait_descriptors();
 }
 
 void DpdkPort::learn_capabilities() {
@@ -339,24 +358,34 @@ tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::adopt(std::uint16
 
 DpdkPort::~DpdkPort() {
   if (guarded) without_memif_control([this] { reconnects = false; });
-  const auto close = [this] {
-    if (started && !offline) rte_eth_dev_stop(id);
-    // Closes the port too; PCI devices stay with EAL and are closed only.
-    if (options.driver == DpdkDriver::pci)
-      rte_eth_dev_close(id);
-    else
-      rte_eal_hotplug_remove("vdev", device.c_str());
-  };
   if (guarded) {
-    without_memif_control(close);
+    without_memif_control([this] { close_device(); });
     unguard_memif(*this);
-  } else if (id != RTE_MAX_ETHPORTS && !adopted) {
-    close();
+  } else if (!adopted) {
+    unwatch_port(*this);
+    const auto lock = change_ports();
+    close_device();
   }
   for (auto* pool : pools) rte_mempool_free(pool);
+  for (auto* pool : retired_pools) rte_mempool_free(pool);
+  for (const int fd : wait_epolls) ::close(fd);
+}
+
+void DpdkPort::close_device() noexcept {
+  if (id == RTE_MAX_ETHPORTS) return;
+  if (started && !offline) rte_eth_dev_stop(id);
+  // Closes the port too; PCI devices stay with EAL and are closed only.
+  if (options.driver == DpdkDriver::pci)
+    rte_eth_dev_close(id);
+  else
+    rte_eal_hotplug_remove("vdev", device.c_str());
+  id = RTE_MAX_ETHPORTS;
+  started = false;
+  wait_fds.clear();
 }
 
 bool DpdkPort::link_up() const noexcept {
+  if (!carrier.load(std::memory_order_relaxed)) return false;
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }

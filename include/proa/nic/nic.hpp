@@ -29,6 +29,10 @@ struct NicCounters {
   std::uint64_t rx_missed = 0;  // ring overrun
   std::uint64_t rx_errors = 0, tx_errors = 0;
   std::uint64_t rx_no_buffer = 0;  // pool exhausted
+  std::uint64_t link_downs = 0;    // times the cable was lost
+  std::uint64_t resets = 0;        // times the driver wanted the port set up anew
+  std::uint64_t removals = 0;      // times the device went away
+  std::uint64_t reopened = 0;      // times a reset or removed port was in use again
 };
 
 namespace detail {

@@ -120,7 +120,8 @@ class InProcess {
   [[nodiscard]] bool take_event(PlacementEvent& event) noexcept { return side_.take(event); }
   void turn() noexcept {
     const TurnReport report = engine_.turn(clock_);
-    if (report.idle()) [[likely]]
+    idle_ = report.idle();
+    if (idle_) [[likely]]
       return give_way_.idle(engine_.now());
     active_at_ = engine_.now();
     waiter_.stir();
@@ -128,7 +129,9 @@ class InProcess {
   void flush() noexcept { engine_.flush(clock_); }
   void sleep(Instant until) noexcept {
     const Instant now = engine_.now();
-    until = std::min(until, engine_.next_timeout());
+    // An idle turn although something waits: the NIC takes nothing, its ring is full or link down.
+    const bool blocked = idle_ && engine_.needs_turn();
+    until = std::min(until, blocked ? now + blocked_nap : engine_.next_timeout());
     if constexpr (requires { clock_.sleep_until(until); }) {
       clock_.sleep_until(until);
     } else {
@@ -153,6 +156,8 @@ class InProcess {
   [[nodiscard]] const NicT& nic() const noexcept { return nic_; }
 
  private:
+  static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
+
   InProcess(NicT nic, Waiter waiter, const Options& options, const EngineOptions& engine)
       : home_(new LeaseHome<Memory>(options.memory)),
         nic_(std::move(nic)),
@@ -172,6 +177,7 @@ class InProcess {
   EngineT engine_;
   GiveWay give_way_;
   Instant active_at_{};
+  bool idle_ = false;  // the last turn
   Duration spin_;
   std::uint32_t message_bytes_max_;
 };
