@@ -37,12 +37,10 @@ class Stranger {
     std::copy(packet.begin(), packet.end(), frame.begin() + frame_header_bytes);
     out[0].set_length(static_cast<std::uint32_t>(frame_header_bytes + packet.size()));
     const auto udp = static_cast<std::uint16_t>(49'152 + random_.below(1000));
-    HeaderTemplate headers{{source, (*hosts_)[target].address, {udp, 50'000}, Ecn::not_capable},
-                           own_mac};
-    auto bytes = out[0].bytes();
-    (void)headers.finish(bytes, UdpChecksumBy::zero);
-    write_ethernet(bytes.first<ethernet_header_bytes>(), (*hosts_)[target].port.options().mac,
-                   own_mac, EtherType::ipv4);
+    const HeaderTemplate headers{
+        {source, (*hosts_)[target].address, {udp, 50'000}, Ecn::not_capable},
+        {(*hosts_)[target].port.options().mac, own_mac}};
+    (void)headers.finish(out[0].bytes(), UdpChecksumBy::zero);
     (void)nic_.rx_burst(hosts_->now(), {});
     REQUIRE(nic_.tx_burst(hosts_->now(), out) == 1);
     sent_bytes_ += ip_bytes + packet.size();
