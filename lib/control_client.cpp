@@ -109,6 +109,7 @@ tl::expected<AttachedChannel, std::string> ControlClient::attach_channel(
   wish.receive_bytes = options.receive_bytes;
   wish.flows_max = options.flows_max;
   wish.name = control_text<32>(options.name);
+  wish.interface = control_text<64>(options.interface);
   auto answer = exchange(fd_.get(), control_datagram(wish, ++request_), options.timeout);
   if (!answer) return tl::unexpected<std::string>{std::move(answer.error())};
   if (auto ok = refused_in(answer->datagram); !ok)
@@ -148,8 +149,8 @@ Expected<void> ControlClient::ask(const M& message, Duration timeout) {
   return {};
 }
 
-Expected<void> ControlClient::listen(std::uint16_t port, Duration timeout) {
-  return ask(ListenMessage{port}, timeout);
+Expected<void> ControlClient::listen(std::uint16_t port, Duration timeout, bool shared) {
+  return ask(ListenMessage{port, shared ? 1U : 0U}, timeout);
 }
 Expected<void> ControlClient::unlisten(std::uint16_t port, Duration timeout) {
   return ask(UnlistenMessage{port}, timeout);

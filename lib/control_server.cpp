@@ -229,9 +229,9 @@ void ControlServer::State::handle_attach(std::uint32_t number, Session& session,
                        ", this sidecar " + std::to_string(channel_layout_version) +
                        ": rebuild or restart the older one"},
                   request);
-  const auto answer =
-      handler.attach(number, session.peer,
-                     {to_string(wish.name), wish.send_bytes, wish.receive_bytes, wish.flows_max});
+  const auto answer = handler.attach(number, session.peer,
+                                     {to_string(wish.name), wish.send_bytes, wish.receive_bytes,
+                                      wish.flows_max, to_string(wish.interface)});
   if (answer) return offer(number, session, *answer);
   session.known = true;
   enter(session, Stage::attaching);
@@ -281,7 +281,8 @@ void ControlServer::State::handle_listen(std::uint32_t number, Session& session,
   std::optional<Reason> reason = Reason::invalid_argument;
   if (port >= 1 && port <= 0xffff) {
     const auto p = static_cast<std::uint16_t>(port);
-    reason = is_listen ? handler.listen(number, request, p) : handler.unlisten(number, request, p);
+    reason = is_listen ? handler.listen(number, request, p, listen.shared != 0)
+                       : handler.unlisten(number, request, p);
   }
   if (reason) say(number, session, DoneMessage{static_cast<std::uint32_t>(*reason)}, request);
 }

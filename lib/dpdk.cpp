@@ -172,7 +172,11 @@ DpdkNic::~DpdkNic() {
   if (queue_ != nullptr) give_back(*queue_, std::span{queue_->stash}.first(queue_->stashed));
 }
 
-NicCapabilities DpdkNic::capabilities() const noexcept { return queue_->port->capabilities; }
+NicCapabilities DpdkNic::capabilities() const noexcept {
+  NicCapabilities out = queue_->port->capabilities;
+  out.queue = queue_->queue_id;
+  return out;
+}
 
 NicCounters DpdkNic::counters() const noexcept {
   auto& q = *queue_;

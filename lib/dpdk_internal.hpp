@@ -158,6 +158,8 @@ class DpdkPort {
   std::uint16_t id = RTE_MAX_ETHPORTS;
   std::uint16_t queue_pairs = 0;
   std::uint16_t taken = 0;
+  std::mutex sharing;  // of `taken` and `companion`
+  std::shared_ptr<void> companion;
   std::uint16_t rx_descriptors = 0, tx_descriptors = 0;
   std::uint64_t rx_offloads = 0, tx_offloads = 0;
   bool pads_runts = true;
@@ -275,6 +277,8 @@ void unwatch_port(DpdkPort& port);
 [[nodiscard]] std::string device_arguments(const DpdkOptions& options);
 [[nodiscard]] tl::expected<void, std::string> check_options(const DpdkOptions& options);
 [[nodiscard]] tl::expected<void, std::string> check_environment(const DpdkOptions& options);
+/// Receive queues of a kernel interface; at least 1.
+[[nodiscard]] std::uint16_t xdp_queues(const std::string& interface);
 [[nodiscard]] std::uint32_t memif_buffer_bytes(const DpdkOptions& options) noexcept;
 [[nodiscard]] std::uint32_t buffer_bytes(const DpdkOptions& options) noexcept;
 [[nodiscard]] std::uint32_t packets_per_queue(const DpdkOptions& options) noexcept;

@@ -15,6 +15,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "dpdk_internal.hpp"
@@ -284,6 +285,15 @@ Result check_environment(const DpdkOptions& o) {
   if (auto ok = check_interface(o); !ok) return ok;
   if (auto ok = need_capability(CAP_NET_RAW, "CAP_NET_RAW", "af_packet and af_xdp"); !ok) return ok;
   return o.driver == af_xdp ? need_capability(CAP_NET_ADMIN, "CAP_NET_ADMIN", "af_xdp") : Result{};
+}
+
+std::uint16_t xdp_queues(const std::string& interface) {
+  std::uint16_t count = 0;
+  std::error_code error;
+  for (const auto& queue :
+       std::filesystem::directory_iterator{"/sys/class/net/" + interface + "/queues", error})
+    if (queue.path().filename().string().starts_with("rx-")) ++count;
+  return std::max<std::uint16_t>(count, 1);
 }
 
 std::uint32_t memif_buffer_bytes(const DpdkOptions& o) noexcept {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -133,6 +134,8 @@ tl::expected<std::shared_ptr<DpdkPort>, std::string> DpdkPort::open(const DpdkOp
   }
   std::shared_ptr<DpdkPort> port{new DpdkPort};
   port->options = options;
+  if (options.driver == DpdkDriver::af_xdp)  // the driver fails instead of saying so
+    port->options.queue_pairs = std::min(options.queue_pairs, xdp_queues(options.interface));
   if (auto ok = port->bring_up(); !ok) return Failure{ok.error()};
   if (options.driver != DpdkDriver::memif) watch_port(*port);
   return port;
@@ -186,11 +189,9 @@ Result DpdkPort::configure() {
   if (rte_eth_dev_info_get(id, &info) != 0)
     return Failure{with_complaint("Driver of " + device + " does not describe itself")};
   const auto& quirks = quirks_of(info.driver_name);
-  queue_pairs = options.queue_pairs;
-  if (queue_pairs > std::min(info.max_rx_queues, info.max_tx_queues))
-    return Failure{device + " has only " +
-                   std::to_string(std::min(info.max_rx_queues, info.max_tx_queues)) +
-                   " queue pairs: ask for that many or fewer."};
+  // A NIC with fewer queue pairs serves with those it has; describe() tells.
+  queue_pairs = std::min({options.queue_pairs, info.max_rx_queues, info.max_tx_queues});
+  if (queue_pairs == 0) return Failure{with_complaint(device + " has no queue pairs")};
   rx_offloads = wanted_rx_offloads(options, quirks, info.rx_offload_capa);
   tx_offloads = wanted_tx_offloads(options, quirks, info.tx_offload_capa);
   pads_runts = quirks.pads_runts;
@@ -425,11 +426,18 @@ Port<DpdkNic>::Port(const DpdkOptions& options) {
 }
 
 tl::expected<DpdkNic, std::string> Port<DpdkNic>::take_queue() {
+  const std::lock_guard lock{port_->sharing};
   if (port_->taken == port_->queue_pairs)
     return detail::Failure{"All " + std::to_string(port_->queue_pairs) + " queue pairs of " +
                            port_->device + " are taken: open the port with more."};
   const auto queue = port_->taken++;
   return DpdkNic{detail::make_queue(port_, queue, port_->pools[queue])};
+}
+
+std::shared_ptr<void> Port<DpdkNic>::companion(const std::function<std::shared_ptr<void>()>& make) {
+  const std::lock_guard lock{port_->sharing};
+  if (!port_->companion) port_->companion = make();
+  return port_->companion;
 }
 
 std::uint16_t Port<DpdkNic>::queue_pairs() const noexcept { return port_->queue_pairs; }

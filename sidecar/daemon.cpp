@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <proa/wire/address_text.hpp>
+
 #include "units_text.hpp"
 
 namespace proa::sidecar {
@@ -36,9 +38,9 @@ Daemon::Daemon(const Config& config, Access access, std::vector<NamedInterface> 
       log_(log),
       interfaces_(std::move(interfaces)),
       started_(monotonic_now()) {
-  for (NamedInterface& interface : interfaces_)
-    for (auto& host : interface.host.engines) {
-      EngineSeat seat{host.get(), {}, false};
+  for (std::uint32_t i = 0; i < interfaces_.size(); ++i)
+    for (auto& host : interfaces_[i].host.engines) {
+      EngineSeat seat{host.get(), i, {}, false};
       for (std::uint32_t app = config_.quotas.channels; app-- > 0;) seat.free_apps.push_back(app);
       engines_.push_back(std::move(seat));
     }
@@ -101,13 +103,30 @@ ChannelGeometry Daemon::geometry_for(const AttachRequest& request) const noexcep
   return g;
 }
 
-std::optional<std::uint32_t> Daemon::roomiest_engine() const noexcept {
-  const auto best = std::max_element(engines_.begin(), engines_.end(),
-                                     [](const EngineSeat& a, const EngineSeat& b) {
-                                       return a.free_apps.size() < b.free_apps.size();
-                                     });
-  if (best == engines_.end() || best->free_apps.empty()) return std::nullopt;
-  return static_cast<std::uint32_t>(best - engines_.begin());
+/// The interface of that name, of that address, or with a route to it; without a wish the first.
+std::optional<std::uint32_t> Daemon::interface_for(const std::string& wish) const {
+  if (wish.empty()) return 0;
+  const auto address = parse_ip(wish);
+  std::optional<std::uint32_t> routed;
+  for (std::uint32_t i = 0; i < interfaces_.size(); ++i) {
+    if (interfaces_[i].name == wish) return i;
+    const auto plan = InterfacePlan::make(interfaces_[i].host.interface);
+    if (!address || !plan) continue;
+    if (plan->owns(*address)) return i;
+    if (!routed && plan->source_for(*address)) routed = i;
+  }
+  return routed;
+}
+
+/// Fewest channels first; the application's listeners and flows follow its channel.
+std::optional<std::uint32_t> Daemon::roomiest_engine(std::uint32_t interface) const noexcept {
+  std::optional<std::uint32_t> best;
+  for (std::uint32_t i = 0; i < engines_.size(); ++i) {
+    const EngineSeat& seat = engines_[i];
+    if (seat.interface != interface || seat.free_apps.empty()) continue;
+    if (!best || seat.free_apps.size() > engines_[*best].free_apps.size()) best = i;
+  }
+  return best;
 }
 
 std::optional<Daemon::AttachAnswer> Daemon::attach(std::uint32_t session, const ControlPeer& peer,
@@ -117,10 +136,15 @@ std::optional<Daemon::AttachAnswer> Daemon::attach(std::uint32_t session, const 
   };
   const ChannelGeometry geometry = geometry_for(request);
   if (const char* why = impossible(geometry)) return refuse(Reason::invalid_argument, why);
-  const auto engine = roomiest_engine();
+  const auto interface = interface_for(request.interface);
+  if (!interface)
+    return refuse(Reason::invalid_argument,
+                  "no interface of the sidecar is called " + request.interface +
+                      ", has that address or a route to it (option interface)");
+  const auto engine = roomiest_engine(*interface);
   if (!engine)
     return refuse(Reason::not_permitted,
-                  "all channels of the sidecar are taken (quota channels); end an application");
+                  "all channels of that interface are taken (quota channels); end an application");
   const std::uint64_t memory = memory_of(geometry);
   if (auto admitted = access_.admit(peer, memory); !admitted) {
     log_(LogLevel::warning, "refused {} (pid {}): {}", request.name, peer.pid,
@@ -209,17 +233,17 @@ Daemon::ConfirmAnswer Daemon::serve(Application& a) {
 }
 
 std::optional<Reason> Daemon::listen(std::uint32_t session, std::uint32_t request,
-                                     std::uint16_t port) {
-  return ask_engine(EngineCommand::Kind::listen, session, request, port);
+                                     std::uint16_t port, bool shared) {
+  return ask_engine(EngineCommand::Kind::listen, session, request, port, shared);
 }
 
 std::optional<Reason> Daemon::unlisten(std::uint32_t session, std::uint32_t request,
                                        std::uint16_t port) {
-  return ask_engine(EngineCommand::Kind::unlisten, session, request, port);
+  return ask_engine(EngineCommand::Kind::unlisten, session, request, port, false);
 }
 
 std::optional<Reason> Daemon::ask_engine(EngineCommand::Kind kind, std::uint32_t session,
-                                         std::uint32_t request, std::uint16_t port) {
+                                         std::uint32_t request, std::uint16_t port, bool shared) {
   const Application* a = of_session(session);
   if (a == nullptr || a->leaving || !a->server) return Reason::stack_closed;
   EngineCommand command;
@@ -227,7 +251,9 @@ std::optional<Reason> Daemon::ask_engine(EngineCommand::Kind kind, std::uint32_t
   command.app = a->app;
   command.session = session;
   command.request = request;
+  command.user = a->peer.uid;
   command.port = port;
+  command.shared = shared;
   if (!link(a->engine).post(command)) return Reason::would_block;
   return std::nullopt;
 }

@@ -45,8 +45,8 @@ class Daemon final : public ControlHandler {
   std::optional<AttachAnswer> attach(std::uint32_t session, const ControlPeer& peer,
                                      const AttachRequest& request) override;
   std::optional<ConfirmAnswer> confirm(std::uint32_t session) override;
-  std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
-                               std::uint16_t port) override;
+  std::optional<Reason> listen(std::uint32_t session, std::uint32_t request, std::uint16_t port,
+                               bool shared) override;
   std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t request,
                                  std::uint16_t port) override;
   std::string status(const ControlPeer& peer, std::string_view query) override;
@@ -69,19 +69,22 @@ class Daemon final : public ControlHandler {
 
   struct EngineSeat {
     EngineHost* host = nullptr;
+    std::uint32_t interface = 0;
     std::vector<std::uint32_t> free_apps;
     bool stopped = false;
   };
 
   [[nodiscard]] ChannelGeometry geometry_for(const AttachRequest& request) const noexcept;
-  [[nodiscard]] std::optional<std::uint32_t> roomiest_engine() const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> interface_for(const std::string& wish) const;
+  [[nodiscard]] std::optional<std::uint32_t> roomiest_engine(
+      std::uint32_t interface) const noexcept;
   [[nodiscard]] Application* of_session(std::uint32_t session) noexcept;
   /// One step for the channel that has waited longest for its memory.
   void prepare();
   void offer(Applications::iterator application);
   [[nodiscard]] ConfirmAnswer serve(Application& application);
   std::optional<Reason> ask_engine(EngineCommand::Kind kind, std::uint32_t session,
-                                   std::uint32_t request, std::uint16_t port);
+                                   std::uint32_t request, std::uint16_t port, bool shared);
   void forget(Applications::iterator application);
   void take_answers();
   void take_answer(std::uint32_t engine, const EngineAnswer& answer);

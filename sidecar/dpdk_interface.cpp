@@ -1,4 +1,6 @@
 // sidecar: engines over a DPDK port.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <proa/nic/dpdk.hpp>
@@ -35,9 +37,8 @@ tl::expected<void, std::string> check_nic(const InterfaceConfig& interface) {
 }
 
 tl::expected<InterfaceHost, std::string> open_interface(const Config& config,
-                                                        const InterfaceConfig& interface,
-                                                        std::uint32_t first_engine) {
-  if (interface.nic == no_nic) return open_lonely_interface(config, interface, first_engine);
+                                                        const InterfaceConfig& interface) {
+  if (interface.nic == no_nic) return open_lonely_interface(config, interface);
   auto options = nic_options(interface);
   if (!options) return tl::unexpected{options.error()};
   options->log = [log = Log{config.log_level}](std::string_view line) {
@@ -46,14 +47,18 @@ tl::expected<InterfaceHost, std::string> open_interface(const Config& config,
   auto port = Port<DpdkNic>::open(*options);
   if (!port) return tl::unexpected{port.error()};
   std::vector<DpdkNic> nics;
-  for (std::uint32_t i = 0; i < interface.engines; ++i) {
+  const std::uint32_t engines = std::min<std::uint32_t>(interface.engines, port->queue_pairs());
+  for (std::uint32_t i = 0; i < engines; ++i) {
     auto nic = port->take_queue();
     if (!nic) return tl::unexpected{nic.error()};
     nics.push_back(std::move(*nic));
   }
   const DpdkDescription description = port->describe();
-  return make_host(config, interface, first_engine, std::move(nics), description.text(),
-                   description.mtu);
+  auto host = make_host(config, interface, std::move(nics), description.text(), description.mtu);
+  if (host && engines < interface.engines)
+    host->remark = fmt::format("the NIC has {} queue pairs: of {} engines {} are not started",
+                               engines, interface.engines, interface.engines - engines);
+  return host;
 }
 
 }  // namespace proa::sidecar

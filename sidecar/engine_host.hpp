@@ -40,8 +40,9 @@ class EngineHost {
 struct InterfaceHost {
   std::vector<std::unique_ptr<EngineHost>> engines;
   InterfaceOptions interface;  // as it is in the end: MAC address, MTU
+  std::string remark;          // what is not as configured: a sentence, or empty
 };
 [[nodiscard]] tl::expected<InterfaceHost, std::string> open_interface(
-    const Config& config, const InterfaceConfig& interface, std::uint32_t first_engine);
+    const Config& config, const InterfaceConfig& interface);
 
 }  // namespace proa::sidecar

@@ -59,6 +59,7 @@ struct EngineCommand {
   std::uint32_t session = 0;  // repeated in the answer
   std::uint32_t request = 0;
   std::uint16_t port = 0;
+  bool shared = false;               // listen: with other channels of the same user
   ChannelServer* channel = nullptr;  // stays the control thread's; used until `retired`
   EngineReport* report = nullptr;
 };

@@ -32,6 +32,7 @@ class EngineThread final : public EngineHost {
         idler_(options.idle, options.spin_for),
         engine_(nic_, apps_, options.engine, clock_()),
         leaving_(options.engine.apps_max) {
+    if (engine_.group().size() > 1) bell_ = engine_.group().bell(engine_.index());
     watched_.reserve(fixed_descriptors + options.engine.apps_max);
   }
   ~EngineThread() override { join(); }
@@ -48,7 +49,7 @@ class EngineThread final : public EngineHost {
  private:
   using EngineT = Engine<NicT, ChannelAppSide>;
   static constexpr std::size_t nic_descriptors_max = 8;
-  static constexpr std::size_t fixed_descriptors = 1 + nic_descriptors_max;
+  static constexpr std::size_t fixed_descriptors = 2 + nic_descriptors_max;
   // The peers of a stopping sidecar are told; whoever does not answer by then learns it later.
   static constexpr Duration farewell = std::chrono::milliseconds{200};
 
@@ -96,7 +97,7 @@ class EngineThread final : public EngineHost {
       case Kind::abandon:
         return abandon(c.app, Reason::application_gone);
       case Kind::listen: {
-        const auto done = engine_.listen(c.app, c.port);
+        const auto done = engine_.listen(c.app, c.port, {c.shared, c.user});
         return link_.answer({EngineAnswer::Kind::listened, done ? Reason::none : done.error(),
                              ChannelFault::none, c.app, c.session, c.request});
       }
@@ -210,6 +211,7 @@ class EngineThread final : public EngineHost {
     if (wake_at <= now) return;
     watched_.clear();
     watched_.push_back({link_.engine_descriptor(), POLLIN, 0});
+    watched_.push_back({bell_, POLLIN, 0});
     std::array<int, nic_descriptors_max> nic{};
     const std::size_t of_nic = nic_.wait_descriptors(std::span{nic});
     for (std::size_t i = 0; i < of_nic; ++i) watched_.push_back({nic[i], POLLIN, 0});
@@ -217,9 +219,11 @@ class EngineThread final : public EngineHost {
     if (leaving_count_ != 0) at_most = std::min(at_most, leaving_look);
     if (of_nic == 0 || blocked) at_most = std::min(at_most, idler_.next_nap());
     const std::size_t first_bell = watched_.size();
-    const bool quiet = (of_nic == 0 || nic_.arm_wait()) && apps_.arm(watched_) && !link_.waiting();
+    const bool quiet = (of_nic == 0 || nic_.arm_wait()) && engine_.arm_handover() &&
+                       apps_.arm(watched_) && !link_.waiting();
     if (quiet) wait(at_most, of_nic == 0 || blocked);
     apps_.disarm(std::span{watched_}.subspan(first_bell));
+    engine_.disarm_handover();
     if (of_nic != 0) nic_.disarm_wait();
   }
 
@@ -269,6 +273,7 @@ class EngineThread final : public EngineHost {
   std::uint32_t leaving_count_ = 0;
   std::vector<pollfd> watched_;
   std::uint64_t sleeps_ = 0, naps_ = 0;
+  int bell_ = -1;  // of the group: another engine has handed something over
   bool stopped_ = false;
   std::thread thread_;
 };

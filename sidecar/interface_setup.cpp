@@ -32,7 +32,7 @@ InterfaceOptions interface_options(const InterfaceConfig& interface, const MacAd
 }
 
 EngineHostOptions host_options(const Config& config, const InterfaceConfig& interface,
-                               std::uint32_t engine, std::uint32_t of_interface) {
+                               std::uint32_t of_interface) {
   const ChannelGeometry& g = config.applications.geometry;
   EngineHostOptions out;
   out.idle = config.engine.idle;
@@ -41,7 +41,7 @@ EngineHostOptions host_options(const Config& config, const InterfaceConfig& inte
   out.linger = config.applications.linger;
   if (!interface.cores.empty()) out.core = static_cast<std::int32_t>(interface.cores[of_interface]);
   EngineOptions& e = out.engine;
-  e.index = engine;
+  e.index = of_interface;
   e.flows_max = config.engine.flows;
   e.apps_max = config.quotas.channels;
   e.seed = random_seed();
@@ -57,14 +57,13 @@ EngineHostOptions host_options(const Config& config, const InterfaceConfig& inte
 }
 
 tl::expected<InterfaceHost, std::string> open_lonely_interface(const Config& config,
-                                                               const InterfaceConfig& interface,
-                                                               std::uint32_t first_engine) {
+                                                               const InterfaceConfig& interface) {
   const std::uint32_t mtu =
       interface.mtu_bytes != 0 ? interface.mtu_bytes : LonelyNic::mtu_bytes_default;
   std::vector<LonelyNic> nics;
   for (std::uint32_t i = 0; i < interface.engines; ++i) nics.emplace_back(mtu);
-  return make_host(config, interface, first_engine, std::move(nics),
-                   "no NIC: applications of this machine only", mtu);
+  return make_host(config, interface, std::move(nics), "no NIC: applications of this machine only",
+                   mtu);
 }
 
 }  // namespace proa::sidecar

@@ -17,20 +17,27 @@ inline constexpr std::string_view no_nic = "none";  // applications of this mach
 [[nodiscard]] InterfaceOptions interface_options(const InterfaceConfig& interface,
                                                  const MacAddress& mac, std::uint32_t mtu_bytes);
 [[nodiscard]] EngineHostOptions host_options(const Config& config, const InterfaceConfig& interface,
-                                             std::uint32_t engine, std::uint32_t of_interface);
+                                             std::uint32_t of_interface);
 
 /// Engines for `nics`, one each. An error is a sentence.
 template <Nic NicT>
-[[nodiscard]] tl::expected<InterfaceHost, std::string> make_host(
-    const Config& config, const InterfaceConfig& interface, std::uint32_t first_engine,
-    std::vector<NicT> nics, const std::string& nic_text, std::uint32_t mtu_bytes) {
+[[nodiscard]] tl::expected<InterfaceHost, std::string> make_host(const Config& config,
+                                                                 const InterfaceConfig& interface,
+                                                                 std::vector<NicT> nics,
+                                                                 const std::string& nic_text,
+                                                                 std::uint32_t mtu_bytes) {
   InterfaceHost out;
+  EngineGroupOptions shared;
+  shared.engines = static_cast<std::uint32_t>(nics.size());
+  shared.payload_bytes_max = mtu_bytes;
+  const auto group = std::make_shared<EngineGroup>(shared);
   for (std::uint32_t i = 0; i < nics.size(); ++i) {
     InterfaceOptions own = interface_options(interface, nics[i].capabilities().mac, mtu_bytes);
     own.announce = i == 0;
     auto plan = InterfacePlan::make(own);
     if (!plan) return tl::unexpected{interface.where + ": " + plan.error()};
-    EngineHostOptions options = host_options(config, interface, first_engine + i, i);
+    EngineHostOptions options = host_options(config, interface, i);
+    options.engine.group = group;
     options.engine.interface = std::move(*plan);
     if (i == 0) out.interface = own;
     out.engines.push_back(
@@ -41,6 +48,6 @@ template <Nic NicT>
 
 /// The interface without a NIC.
 [[nodiscard]] tl::expected<InterfaceHost, std::string> open_lonely_interface(
-    const Config& config, const InterfaceConfig& interface, std::uint32_t first_engine);
+    const Config& config, const InterfaceConfig& interface);
 
 }  // namespace proa::sidecar

@@ -65,12 +65,12 @@ std::string name_of(const InterfaceConfig& interface, std::size_t index) {
 tl::expected<std::vector<NamedInterface>, std::string> open_interfaces(const Config& config,
                                                                        const Log& log) {
   std::vector<NamedInterface> out;
-  std::uint32_t engines = 0;
   for (const InterfaceConfig& interface : config.interfaces) {
-    auto host = open_interface(config, interface, engines);
+    auto host = open_interface(config, interface);
     if (!host) return tl::unexpected{host.error()};
-    engines += interface.engines;
     out.push_back({name_of(interface, out.size()), std::move(*host)});
+    if (!out.back().host.remark.empty())
+      log(LogLevel::warning, "{}: {}", out.back().name, out.back().host.remark);
     log(LogLevel::info, "{}: {}", out.back().name, out.back().host.engines.front()->nic_text());
   }
   return out;

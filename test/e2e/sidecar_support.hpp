@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -186,6 +187,10 @@ struct Hosts {
     Arguments arguments{"--nic",     "memif,role=" + role + ",socket=" + (scratch / "memif"),
                         "--address", host == 0 ? "10.77.0.1/24" : "10.77.0.2/24",
                         "--socket",  socket(host)};
+    if (const char* engines = std::getenv("PROA_E2E_ENGINES")) {
+      arguments.emplace_back("--engines");
+      arguments.emplace_back(engines);
+    }
     arguments.insert(arguments.end(), more.begin(), more.end());
     return Program{PROAD_PATH, arguments, scratch / (host == 0 ? "a.err" : "b.err")};
   }

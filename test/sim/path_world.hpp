@@ -1,6 +1,7 @@
 // Simulation: two hosts with several engines each on NICs with an opaque hash; flows between them
 // that count and check what they carry. Virtual time, one thread.
 #pragma once
+#include <array>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -167,9 +168,16 @@ class PathHost {
     }
     return sum;
   }
-  [[nodiscard]] bool due(std::uint32_t i, Instant now) const {
-    return engines[i]->next_timeout() <= now || port.backlog(i) != 0 || sides[i]->wants();
+  [[nodiscard]] bool due(std::uint32_t i, Instant now) const { return wake_at(i, now) <= now; }
+
+  /// When the engine wants its next turn, as far as can be said.
+  [[nodiscard]] Instant wake_at(std::uint32_t i, Instant now) const {
+    const bool at_once = port.backlog(i) != 0 || sides[i]->wants();
+    const Instant at = at_once ? now : engines[i]->next_timeout();
+    return at == never ? never : std::max(at, stalled_until[i]);
   }
+
+  std::array<Instant, 16> stalled_until{};  // its thread does not run
 
   SimPort port;
   std::shared_ptr<EngineGroup> group;
@@ -262,7 +270,7 @@ class PathWorld {
     Instant at = network.next_event();
     for (const auto* host : {&a, &b})
       for (std::uint32_t i = 0; i < host->engines.size(); ++i)
-        at = std::min(at, host->due(i, now) ? now : host->engines[i]->next_timeout());
+        at = std::min(at, host->wake_at(i, now));
     return at;
   }
   void step(Instant at) {

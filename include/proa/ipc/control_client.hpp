@@ -21,6 +21,7 @@ struct AttachOptions {
   std::uint64_t send_bytes = 0;  // 0: as the sidecar likes
   std::uint64_t receive_bytes = 0;
   std::uint32_t flows_max = 0;
+  std::string interface;  // its name, or an address it owns or has a route to; empty: any
   Duration timeout = std::chrono::seconds{5};
 };
 
@@ -43,7 +44,8 @@ class ControlClient {
   [[nodiscard]] static tl::expected<Attached, std::string> attach(const AttachOptions& options);
 
   /// From now on peers may connect to `port`; port_in_use, not_permitted, stack_closed, timed_out.
-  [[nodiscard]] Expected<void> listen(std::uint16_t port, Duration timeout);
+  /// `shared`: together with other channels of this user, new flows spread over all of them.
+  [[nodiscard]] Expected<void> listen(std::uint16_t port, Duration timeout, bool shared = false);
   [[nodiscard]] Expected<void> unlisten(std::uint16_t port, Duration timeout);
   /// The sidecar's answer to an operator's question.
   [[nodiscard]] tl::expected<std::string, std::string> status(const std::string& query,

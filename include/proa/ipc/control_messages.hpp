@@ -66,7 +66,8 @@ struct AttachMessage {
   std::uint32_t flows_max = 0;  // wishes; 0: as the sidecar likes
   std::uint64_t send_bytes = 0;
   std::uint64_t receive_bytes = 0;
-  ControlText<32> name{};  // for the operator
+  ControlText<32> name{};        // for the operator
+  ControlText<64> interface {};  // its name or an address; empty: as the sidecar likes
 };
 struct AttachedMessage {
   static constexpr ControlType type = ControlType::attached;
@@ -90,6 +91,7 @@ struct ServingMessage {
 struct ListenMessage {
   static constexpr ControlType type = ControlType::listen;
   std::uint32_t port = 0;
+  std::uint32_t shared = 0;  // 1: other channels of the same user may listen there too
 };
 struct UnlistenMessage {
   static constexpr ControlType type = ControlType::unlisten;

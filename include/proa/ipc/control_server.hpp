@@ -27,6 +27,7 @@ struct AttachRequest {
   std::uint64_t send_bytes = 0;
   std::uint64_t receive_bytes = 0;
   std::uint32_t flows_max = 0;
+  std::string interface;  // its name, an address of it, or one it has a route to
 };
 
 struct AttachRefusal {
@@ -55,7 +56,7 @@ class ControlHandler {
   virtual std::optional<ConfirmAnswer> confirm(std::uint32_t session) = 0;
   /// Nothing: ControlServer::answer(session, request, reason) is called later.
   virtual std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
-                                       std::uint16_t port) = 0;
+                                       std::uint16_t port, bool shared) = 0;
   virtual std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t request,
                                          std::uint16_t port) = 0;
   /// The operator's question; at most about 1 MiB of the answer is sent.

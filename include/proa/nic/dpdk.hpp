@@ -144,11 +144,14 @@ class Port<DpdkNic> {
   Port& operator=(Port&&) noexcept;
   ~Port();
 
-  /// The next queue pair nobody has taken yet, for one thread.
+  /// The next queue pair nobody has taken yet, for one thread. Any thread may call this.
   [[nodiscard]] tl::expected<DpdkNic, std::string> take_queue();
+  /// Those it really has: a NIC with fewer than were asked for gives what it has.
   [[nodiscard]] std::uint16_t queue_pairs() const noexcept;
   [[nodiscard]] bool link_up() const noexcept;
   [[nodiscard]] DpdkDescription describe() const;
+  /// What those who use the queue pairs share, made for the first of them. Any thread.
+  [[nodiscard]] std::shared_ptr<void> companion(const std::function<std::shared_ptr<void>()>& make);
 
  private:
   explicit Port(std::shared_ptr<detail::DpdkPort>) noexcept;

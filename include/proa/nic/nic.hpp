@@ -15,6 +15,7 @@ namespace proa {
 /// fallback.
 struct NicCapabilities {
   MacAddress mac;
+  std::uint32_t queue = 0;               // which of the port's queue pairs this is
   std::uint32_t frame_bytes_max = 1514;  // largest Ethernet frame without FCS, both directions
   std::uint32_t burst_packets_max = 32;
   std::uint32_t queue_descriptors = 256;  // the smaller of the receive and transmit ring

@@ -29,6 +29,7 @@ namespace proa {
 enum class SimRss : std::uint8_t {
   opaque,     // a secret hash of addresses and ports
   symmetric,  // the same queue for both directions of a pair of ports
+  ordered,    // as seen at EC2: source and destination ordered by value, their low 16 bits only
   low_bits,   // a weak hash: only the low bits of the two ports
   constant,   // always the same queue
 };
@@ -223,6 +224,16 @@ class SimPort {
   /// What SimPathFault calls this port.
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
 
+  /// The least that a cloud's NIC gives: one queue pair per engine, 256 descriptors, no offload, a
+  /// secret hash. SimNic has no call for an RSS key, a RETA or steering that could be refused; a
+  /// frame that asks for a checksum is refused by transmit().
+  [[nodiscard]] static SimPortOptions least(MacAddress mac, std::uint32_t queues) {
+    SimPortOptions out;
+    out.mac = mac;
+    out.queues = queues;
+    return out;
+  }
+
   // What happens to NICs in the middle of a run.
   void set_link_up(bool up) noexcept { link_up_ = up; }
   void set_link(const SimLinkOptions& link) noexcept { options_.link = link; }
@@ -292,6 +303,7 @@ class SimNic {
   [[nodiscard]] NicCapabilities capabilities() const noexcept {
     NicCapabilities out;
     out.mac = port_->options_.mac;
+    out.queue = queue_;
     out.frame_bytes_max = port_->options_.frame_bytes_max;
     out.queue_descriptors = port_->options_.descriptors;
     return out;

@@ -70,6 +70,15 @@ inline std::uint32_t SimPort::queue_of(std::span<const std::byte> frame) const n
       hash = sim_scramble(hash ^ in->source) ^ sim_scramble(hash ^ in->destination) ^
              sim_scramble(hash + in->source_port) ^ sim_scramble(hash + in->destination_port);
       break;
+    case SimRss::ordered: {
+      const auto end = [](std::uint64_t address, std::uint16_t port) {
+        return (address & 0xffffU) << 16U | port;
+      };
+      const auto [lower, upper] = std::minmax(
+          {end(in->source, in->source_port), end(in->destination, in->destination_port)});
+      hash = sim_scramble(sim_scramble(hash ^ lower) ^ upper) & 0xffffU;
+      break;
+    }
     case SimRss::low_bits:
       hash = (in->source_port ^ in->destination_port) & 0x7U;
       break;
@@ -97,6 +106,8 @@ inline void SimPort::receive(detail::SimBuffer* buffer) noexcept {
 inline bool SimPort::transmit(Instant now, detail::SimQueue& queue, Packet& packet) noexcept {
   if (queue.tx.size() >= options_.descriptors) return false;
   PROA_CHECK(packet);
+  const bool asks_for_checksum =
+      packet.has(PacketFlag::tx_ip_checksum) || packet.has(PacketFlag::tx_udp_checksum);
   auto* buffer = static_cast<detail::SimBuffer*>(packet.handle());
   buffer->data = packet.bytes().data();
   buffer->length = packet.length();
@@ -105,7 +116,8 @@ inline bool SimPort::transmit(Instant now, detail::SimQueue& queue, Packet& pack
   PROA_CHECK(queue.held > 0);
   --queue.held;
   constexpr std::uint32_t ethernet_header = 14;
-  if (!link_up_ || buffer->length < ethernet_header || buffer->length > options_.frame_bytes_max) {
+  if (!link_up_ || buffer->length < ethernet_header || buffer->length > options_.frame_bytes_max ||
+      asks_for_checksum) {
     ++queue.counters.tx_errors;
     network_->give_back(buffer);
     return true;

@@ -66,12 +66,22 @@ class InProcess {
     if (!port) return tl::unexpected{std::move(port).error()};
     return open(*port, options);
   }
-  /// Takes the next queue pair of a port that others use too.
+  /// Takes the next queue pair of a port that others use too, each with an engine of its own. Every
+  /// queue pair wants a stack that polls it: what the NIC puts into another is lost.
   [[nodiscard]] static Opened<std::unique_ptr<InProcess>> open(PortT& port,
                                                                const Options& options) {
     auto nic = port.take_queue();
     if (!nic) return tl::unexpected{std::move(nic).error()};
-    return adopt(std::move(*nic), options);
+    Options own = options;
+    if constexpr (requires { port.companion([] { return std::shared_ptr<void>{}; }); }) {
+      if (port.queue_pairs() > 1) {
+        own.engine.group = std::static_pointer_cast<EngineGroup>(port.companion(
+            [&] { return make_group(port.queue_pairs(), options.interface.mtu_bytes); }));
+        own.engine.index = nic->capabilities().queue;
+        own.interface.announce = own.engine.index == 0;
+      }
+    }
+    return adopt(std::move(*nic), own);
   }
   /// Runs on a queue pair somebody else has set up.
   [[nodiscard]] static Opened<std::unique_ptr<InProcess>> adopt(NicT nic, const Options& options);
@@ -86,8 +96,8 @@ class InProcess {
   [[nodiscard]] Instant now() noexcept { return clock_(); }
   [[nodiscard]] LeaseHome<Memory>& home() noexcept { return *home_; }
 
-  [[nodiscard]] Expected<void> listen(std::uint16_t port) noexcept {
-    return engine_.listen(0, port);
+  [[nodiscard]] Expected<void> listen(std::uint16_t port, bool shared) noexcept {
+    return engine_.listen(0, port, {shared, 0});
   }
   [[nodiscard]] Expected<void> unlisten(std::uint16_t port) noexcept {
     if (engine_.unlisten(0, port)) return {};
@@ -119,6 +129,8 @@ class InProcess {
 
   [[nodiscard]] bool take_event(PlacementEvent& event) noexcept { return side_.take(event); }
   void turn() noexcept {
+    if (armed_) [[unlikely]]
+      disarm();
     const TurnReport report = engine_.turn(clock_);
     idle_ = report.idle();
     if (idle_) [[likely]]
@@ -136,12 +148,15 @@ class InProcess {
       clock_.sleep_until(until);
     } else {
       if (now - active_at_ < spin_ && !give_way_.oversubscribed()) return;
-      waiter_.sleep(nic_, clock_(), until);
+      if (engine_.arm_handover()) waiter_.sleep(nic_, clock_(), until);
+      engine_.disarm_handover();
     }
   }
   [[nodiscard]] bool arm() noexcept {
-    return side_.empty() && !engine_.needs_turn() &&
-           waiter_.arm(nic_, clock_(), engine_.next_timeout());
+    armed_ = side_.empty() && !engine_.needs_turn() && engine_.arm_handover() &&
+             waiter_.arm(nic_, clock_(), engine_.next_timeout());
+    if (!armed_) engine_.disarm_handover();
+    return armed_;
   }
   [[nodiscard]] int native_handle() const noexcept { return waiter_.handle(); }
   [[nodiscard]] std::uint32_t closing_flows() noexcept { return engine_.closing_flows(); }
@@ -158,6 +173,16 @@ class InProcess {
  private:
   static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
 
+  static std::shared_ptr<void> make_group(std::uint32_t engines, std::uint32_t mtu_bytes) {
+    EngineGroupOptions options;
+    options.engines = engines;
+    options.payload_bytes_max = mtu_bytes;
+    return std::make_shared<EngineGroup>(options);
+  }
+  void disarm() noexcept {
+    armed_ = false;
+    engine_.disarm_handover();
+  }
   InProcess(NicT nic, Waiter waiter, const Options& options, const EngineOptions& engine)
       : home_(new LeaseHome<Memory>(options.memory)),
         nic_(std::move(nic)),
@@ -167,6 +192,7 @@ class InProcess {
         spin_(options.spin),
         message_bytes_max_(options.engine.flow.message_bytes_max) {
     static_assert(Placement<InProcess>);
+    if (engine_.group().size() > 1) waiter_.watch_also(engine_.group().bell(engine_.index()));
   }
 
   std::unique_ptr<LeaseHome<Memory>, detail::DropLocal> home_;  // goes last
@@ -180,6 +206,7 @@ class InProcess {
   bool idle_ = false;  // the last turn
   Duration spin_;
   std::uint32_t message_bytes_max_;
+  bool armed_ = false;
 };
 
 template <Nic NicT, class Policy>

@@ -33,8 +33,8 @@ template <class P>
 concept Placement = requires(P& p, const P& view, const typename P::Options& options, Instant at,
                              std::uint16_t port, std::uint32_t length, FlowHandle flow,
                              const Endpoint& peer, const MessageBlock& block,
-                             std::span<const std::byte> bytes, bool notify, MessageNumber& number,
-                             PlacementEvent& event) {
+                             std::span<const std::byte> bytes, bool notify, bool shared,
+                             MessageNumber& number, PlacementEvent& event) {
   typename P::Memory;
   typename P::FlowInfo;
   typename P::Counters;
@@ -43,7 +43,7 @@ concept Placement = requires(P& p, const P& view, const typename P::Options& opt
   noexcept->std::same_as<Instant>;
   { p.home() }
   noexcept->std::same_as<LeaseHome<typename P::Memory>&>;
-  { p.listen(port) }
+  { p.listen(port, shared) }
   noexcept->std::same_as<Expected<void>>;
   { p.unlisten(port) }
   noexcept->std::same_as<Expected<void>>;

@@ -24,6 +24,9 @@ namespace proa {
 ///
 ///   socket=/run/proad/proad.sock   the sidecar's control socket
 ///   name=                      how the operator sees this application; up to 32 bytes
+///   interface=                 an interface of the sidecar: its name, or an address that it owns
+///   or
+///                              has a route to; the first one with room
 ///   send_memory=0              shared memory for messages being sent; 0: as the sidecar likes
 ///   receive_memory=0           the same for messages received
 ///   flows=0                    most flows this application opens, and most it accepts; 0: as above
@@ -51,12 +54,14 @@ struct SidecarOptions {
   [[nodiscard]] std::string set(std::string_view key, std::string_view value) {
     if (key == "socket") return set_text(value, 107, attach.path);
     if (key == "name") return set_text(value, 32, attach.name);
+    if (key == "interface") return set_text(value, 64, attach.interface);
     if (key == "send_memory") return set_bytes(value, attach.send_bytes);
     if (key == "receive_memory") return set_bytes(value, attach.receive_bytes);
     if (key == "flows") return set_flows(value);
     if (key == "timeout") return set_duration(value, attach.timeout);
     if (key == "spin") return set_duration(value, spin);
-    return "unknown key; expected one of socket, name, send_memory, receive_memory, flows, "
+    return "unknown key; expected one of socket, name, interface, send_memory, receive_memory, "
+           "flows, "
            "timeout, spin";
   }
 
@@ -134,8 +139,8 @@ class Sidecar {
   [[nodiscard]] LeaseHome<Memory>& home() noexcept { return *home_; }
 
   /// These two wait for the sidecar's answer, at most for Options::attach.timeout.
-  [[nodiscard]] Expected<void> listen(std::uint16_t port) noexcept {
-    return control_.listen(port, timeout_);
+  [[nodiscard]] Expected<void> listen(std::uint16_t port, bool shared) noexcept {
+    return control_.listen(port, timeout_, shared);
   }
   [[nodiscard]] Expected<void> unlisten(std::uint16_t port) noexcept {
     return control_.unlisten(port, timeout_);

@@ -24,6 +24,9 @@ class Sidecar;  // stack/sidecar.hpp
 
 struct Listen {
   std::uint16_t port = 0;  // application port, 1 to 65535
+  // Other stacks of this port, or this user's of the sidecar, may listen there too if all say so:
+  // new flows spread over them, as with SO_REUSEPORT.
+  bool shared = false;
 };
 
 struct SendOptions {
@@ -76,7 +79,7 @@ class Stack {
   }
 
   /// `accepted` events follow for flows that peers open to that port.
-  Result<void> listen(Listen to) noexcept { return result(placement_->listen(to.port)); }
+  Result<void> listen(Listen to) noexcept { return result(placement_->listen(to.port, to.shared)); }
   /// Flows accepted before stay open.
   Result<void> unlisten(Listen to) noexcept { return result(placement_->unlisten(to.port)); }
 

@@ -51,6 +51,9 @@ class Waiter {
     if (epoll_ >= 0) ::close(epoll_);
   }
 
+  /// One more descriptor that wakes.
+  void watch_also(int descriptor) noexcept { static_cast<void>(watch(descriptor)); }
+
   [[nodiscard]] int handle() const noexcept { return epoll_; }
 
   /// Something happened: look closely again.

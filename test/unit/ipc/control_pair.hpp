@@ -62,8 +62,8 @@ struct TestSidecar : ControlHandler {
     channels[session].server = std::move(*server);
     return ConfirmAnswer{};
   }
-  std::optional<Reason> listen(std::uint32_t session, std::uint32_t request,
-                               std::uint16_t port) override {
+  std::optional<Reason> listen(std::uint32_t session, std::uint32_t request, std::uint16_t port,
+                               bool) override {
     if (port == 99) {  // decided later
       control->answer(session, request, Reason::not_permitted);
       return std::nullopt;

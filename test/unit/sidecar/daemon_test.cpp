@@ -36,7 +36,7 @@ class Boat {
     auto config = parse_config(toml, "test.toml");
     if (!config) throw std::runtime_error{config.error()};
     auto access = Access::make(*config, ::getuid());
-    auto host = open_lonely_interface(*config, config->interfaces.front(), 0);
+    auto host = open_lonely_interface(*config, config->interfaces.front());
     if (!access || !host) throw std::runtime_error{"no boat"};
     std::vector<NamedInterface> interfaces;
     interfaces.push_back({"proa0", std::move(*host)});

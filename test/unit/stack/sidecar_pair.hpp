@@ -67,8 +67,9 @@ class SimSidecar final : public ControlHandler {
     side_.seat(c.app, *c.server, 0);
     return ConfirmAnswer{};
   }
-  std::optional<Reason> listen(std::uint32_t session, std::uint32_t, std::uint16_t port) override {
-    const auto done = engine_.listen(channels_.at(session)->app, port);
+  std::optional<Reason> listen(std::uint32_t session, std::uint32_t, std::uint16_t port,
+                               bool shared) override {
+    const auto done = engine_.listen(channels_.at(session)->app, port, {shared, 0});
     return done ? Reason::none : done.error();
   }
   std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t,

@@ -1,0 +1,212 @@
+// TEST-MATRIX rows A24 and A27: several engines behind NICs whose hash nobody can read or set.
+// Tests tagged [long] run more seeds: `meson test --suite long`.
+#include <catch2/catch.hpp>
+
+#include "path_world.hpp"
+
+using namespace proa;
+using namespace proa::sim;
+
+namespace {
+
+constexpr Duration rtt = 40us;
+
+PathHostOptions host(std::uint32_t engines, SimRss rss) {
+  return {.engines = engines, .rss = rss, .handover_slots = 256, .link_delay = rtt / 4};
+}
+/// Every engine of a talks to two of b, every engine of b to two of a.
+class Mesh {
+ public:
+  Mesh(std::uint64_t seed, std::uint32_t engines, SimRss rss)
+      : world(seed, host(engines, rss), host(engines, rss)), engines_(engines), rss_(rss) {
+    for (std::uint32_t i = 0; i < engines; ++i) {
+      world.listen(world.b, i, static_cast<std::uint16_t>(7000 + i));
+      world.b.sides[i]->echo = true;
+    }
+    for (std::uint32_t i = 0; i < engines; ++i)
+      for (const std::uint32_t to : {i, (5 * i + 1) % engines})
+        flows.push_back(&world.connect(i, static_cast<std::uint16_t>(7000 + to)));
+  }
+  /// Each flow sends a message every 5 round trips.
+  void talk(std::uint32_t messages) {
+    for (std::uint32_t n = 0; n < messages; ++n) {
+      for (PathEnd* flow : flows) ++flow->to_send;
+      world.run(5 * rtt);
+    }
+  }
+  void change_hash() {
+    world.a.port.set_rss(rss_);
+    world.b.port.set_rss(rss_);
+  }
+  /// Messages are numbered and checked as they arrive: whoever got as many as were sent got all.
+  void require_all_delivered() {
+    REQUIRE(world.run_until(
+        [&] {
+          return std::all_of(flows.begin(), flows.end(), [](const PathEnd* flow) {
+            return flow->open && flow->sent == flow->received && flow->to_send == 0;
+          });
+        },
+        world.now + 10s));
+  }
+  [[nodiscard]] std::uint64_t handed_over() const {
+    return world.a.counters().handed_over + world.b.counters().handed_over;
+  }
+  /// Every engine has two flows of its own, so all of them were reached.
+  void require_every_engine_reached() {
+    for (const auto& side : world.b.sides) REQUIRE_FALSE(side->ends().empty());
+  }
+  /// low_bits knows eight queues.
+  [[nodiscard]] bool hash_reaches_all() const {
+    return engines_ == 1 ||
+           (rss_ != SimRss::constant && (rss_ != SimRss::low_bits || engines_ <= 8));
+  }
+
+  PathWorld world;
+  std::vector<PathEnd*> flows;
+
+ private:
+  std::uint32_t engines_;
+  SimRss rss_;
+};
+
+void row_24(std::uint64_t seed, std::uint32_t engines, SimRss rss) {
+  CAPTURE(seed, engines, static_cast<int>(rss));
+  Mesh mesh{seed, engines, rss};
+  for (int change = 0; change < 2; ++change) {
+    mesh.talk(150);
+    mesh.require_all_delivered();
+    mesh.require_every_engine_reached();
+    const std::uint64_t before = mesh.handed_over();
+    mesh.talk(10);
+    if (mesh.hash_reaches_all())
+      CHECK(mesh.handed_over() == before);
+    else
+      CHECK(mesh.handed_over() > before);
+    mesh.change_hash();
+  }
+  mesh.talk(10);
+  mesh.require_all_delivered();
+  const EngineCounters a = mesh.world.a.counters(), b = mesh.world.b.counters();
+  CHECK(a.drops[Drop::handover_full] + b.drops[Drop::handover_full] == 0);
+  if (mesh.hash_reaches_all()) CHECK(a.paths.searches_in_vain + b.paths.searches_in_vain == 0);
+}
+
+constexpr SimRss every_hash[] = {SimRss::opaque, SimRss::symmetric, SimRss::ordered,
+                                 SimRss::low_bits, SimRss::constant};
+
+struct Goodput {
+  std::uint64_t bytes = 0;
+  FlowInfo info;
+  EngineCounters receiver;
+};
+
+/// An engine that a constant hash does not choose.
+std::uint32_t not_the_queue_of(const SimPort& port) {
+  std::array<std::byte, 60> frame{};
+  store_be(frame.data() + 12, std::uint16_t{0x0800});
+  frame[14] = std::byte{0x45};
+  return (port.queue_of(frame) + 1) % port.queue_count();
+}
+
+/// One flow sends as fast as it can for 20 ms; `disturb` is called before every step.
+template <class Disturb>
+Goodput stream(std::uint64_t seed, const PathHostOptions& receiver, Disturb disturb) {
+  PathWorld world{seed, host(4, SimRss::opaque), receiver};
+  world.grain = 2us;
+  const std::uint32_t owner = not_the_queue_of(world.b.port);
+  world.listen(world.b, owner);
+  PathEnd& flow = world.connect(1);
+  flow.bytes = 16'000;
+  flow.to_send = 1'000'000;
+  world.run(5ms);
+  const auto received = [&] {
+    std::uint64_t messages = 0;
+    for (const auto& end : world.b.sides[owner]->ends()) messages += end->received;
+    return messages * flow.bytes;
+  };
+  const std::uint64_t before = received();
+  world.each_step = [&] { disturb(world); };
+  world.run(20ms);
+  Goodput out;
+  out.bytes = received() - before;
+  world.each_step = nullptr;
+  flow.to_send = 0;
+  REQUIRE(world.run_until([&] { return received() == std::uint64_t{flow.sent} * flow.bytes; },
+                          world.now + 10s));  // nothing lost
+  out.info = world.a.engines[1]->info(flow.key).value();
+  out.receiver = world.b.counters();
+  return out;
+}
+
+void nothing(PathWorld&) {}
+
+void path_moves(std::uint64_t seed) {
+  CAPTURE(seed);
+  const Goodput calm = stream(seed, host(4, SimRss::opaque), nothing);
+  Instant next{};
+  const Goodput moved = stream(seed, host(4, SimRss::opaque), [&](PathWorld& world) {
+    if (world.now < next) return;
+    next = world.now + 10 * rtt;
+    world.b.port.set_rss(SimRss::opaque);
+    world.a.port.set_rss(SimRss::opaque);
+  });
+  CAPTURE(calm.bytes, moved.bytes, moved.info.resent_bytes, moved.info.packets_lost);
+  CHECK(moved.receiver.handed_over > 100);
+  CHECK(moved.bytes >= calm.bytes * 8 / 10);
+  // Nothing was lost on the way, so whatever was sent again was sent needlessly.
+  const std::uint64_t dropped = moved.receiver.drops[Drop::handover_full];
+  CHECK(dropped == 0);
+  CHECK(moved.info.resent_bytes * 100 <= moved.bytes);
+}
+
+/// One queue receives everything; the owner of the flow stands still for 100 us every 2 ms and its
+/// inbox, with room for 32 packets of the 200 that arrive meanwhile, overflows each time.
+void handover_full(std::uint64_t seed) {
+  CAPTURE(seed);
+  PathHostOptions roomy = host(4, SimRss::constant);
+  roomy.handover_slots = 4096;
+  PathHostOptions tight = roomy;
+  tight.handover_slots = 32;
+  const auto stalls = [](PathWorld& world) {
+    if (world.now.time_since_epoch() % 2ms > 100us) return;
+    const Instant until{world.now.time_since_epoch() / 2ms * 2ms + 100us};
+    world.b.stalled_until[not_the_queue_of(world.b.port)] = until;
+  };
+  const Goodput calm = stream(seed, roomy, stalls);
+  const Goodput full = stream(seed, tight, stalls);
+  const std::uint64_t dropped = full.receiver.drops[Drop::handover_full];
+  CAPTURE(calm.bytes, full.bytes, dropped, full.info.resent_bytes, full.info.packets_lost,
+          full.info.packets_sent);
+  CHECK(calm.receiver.drops[Drop::handover_full] == 0);
+  CHECK(dropped > 0);
+  CHECK(full.bytes >= calm.bytes * 8 / 10);
+  CHECK(full.info.packets_lost <= dropped + full.info.packets_sent / 100);
+}
+
+}  // namespace
+
+TEST_CASE("A24: every engine is reached under every hash, nothing is lost, hand-overs go to zero") {
+  for (const std::uint32_t engines : {1U, 2U, 4U, 8U, 16U})
+    for (const SimRss rss : every_hash) row_24(engines, engines, rss);
+}
+
+TEST_CASE("A24 with 20 seeds", "[.long]") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed)
+    for (const std::uint32_t engines : {2U, 4U, 8U, 16U})
+      for (const SimRss rss : every_hash) row_24(seed * 100, engines, rss);
+}
+
+TEST_CASE("A27: the path moves every 10 round trips") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) path_moves(seed);
+}
+
+TEST_CASE("A27: the hand-over queue is full") {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) handover_full(seed);
+}
+
+TEST_CASE("A27 with 50 seeds", "[.long]") {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    path_moves(seed);
+    handover_full(seed);
+  }
+}
