@@ -26,13 +26,14 @@ using Net = Stack<Sidecar>;
 /// proad without main(): one interface without a NIC.
 class Boat {
  public:
-  explicit Boat(const std::string& more = "") {
+  explicit Boat(const std::string& more = "", const std::string& of_interface = "") {
     static int boats = 0;
     path_ = "/tmp/proa-daemon-test-" + std::to_string(::getpid()) + "-" + std::to_string(boats++);
     const std::string toml = "log_level = 'error'\n[control]\nsocket = '" + path_ +
                              "'\n[applications]\nsend_memory = '2 MiB'\nreceive_memory = '4 MiB'\n"
                              "message_max = '1 MiB'\n" +
-                             more + "\n[[interface]]\nnic = 'none'\naddresses = '10.0.0.1/24'\n";
+                             more + "\n[[interface]]\nnic = 'none'\naddresses = '10.0.0.1/24'\n" +
+                             of_interface;
     auto config = parse_config(toml, "test.toml");
     if (!config) throw std::runtime_error{config.error()};
     auto access = Access::make(*config, ::getuid());
@@ -155,6 +156,67 @@ TEST_CASE("an application that leaves frees its port, its channel and its quota,
     }
   }
   CHECK(contains(boat.status("json"), "\"channels\":[]"));
+}
+
+TEST_CASE("applications on four engines talk to each other") {
+  const Boat boat{"", "engines = 4\n"};
+  std::vector<Net> nets;
+  for (int i = 0; i < 5; ++i) nets.push_back(boat.board("app" + std::to_string(i)));
+  for (std::size_t i = 0; i < nets.size(); ++i)
+    REQUIRE(nets[i].listen({static_cast<std::uint16_t>(7000 + i)}));
+  for (std::size_t from = 0; from < nets.size(); ++from)
+    for (std::size_t to = 0; to < nets.size(); ++to) {
+      if (from == to) continue;
+      CAPTURE(from, to);
+      const auto flow = nets[from].connect(here(static_cast<std::uint16_t>(7000 + to)), 5s);
+      REQUIRE(flow);
+      const auto sent = pattern(300'000, from * 10 + to);
+      REQUIRE(nets[from].send(*flow, sent));
+      nets[from].flush();
+      const auto there = next(nets[to], EventKind::message);
+      REQUIRE(there);
+      REQUIRE(std::ranges::equal(there->message.bytes(), sent));
+      REQUIRE(nets[from].close(*flow));
+      REQUIRE(next(nets[from], EventKind::closed));
+      REQUIRE(next(nets[to], EventKind::closed));
+    }
+  const std::string json = boat.status("json");
+  CHECK(contains(json, "\"engine\":3,\"answered\":true"));
+  CHECK_FALSE(contains(json, "\"handover_full\":1"));
+}
+
+TEST_CASE("channels of one user share a listener and new flows spread over their engines") {
+  const Boat boat{"", "engines = 4\n"};
+  std::vector<Net> servers;
+  for (int i = 0; i < 3; ++i) {
+    servers.push_back(boat.board("server"));
+    REQUIRE(servers.back().listen({.port = 7000, .shared = true}));
+  }
+  Net client = boat.board("client");
+  CHECK(client.listen({7000}).error().reason() == Reason::port_in_use);
+  std::vector<std::uint32_t> accepted(servers.size());
+  for (int i = 0; i < 60; ++i) REQUIRE(client.connect(here(7000), 5s));
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    const Instant until = servers[i].now() + 200ms;
+    while (servers[i].now() < until)
+      while (const auto event = servers[i].poll())
+        accepted[i] += event->kind == EventKind::accepted ? 1U : 0U;
+  }
+  CHECK(accepted[0] + accepted[1] + accepted[2] == 60);
+  for (const auto n : accepted) CHECK(n >= 5);
+}
+
+TEST_CASE("an application names the interface it wants") {
+  const Boat boat;
+  const auto with = [&](const std::string& interface) {
+    return Net::open(*Sidecar::Options::parse("socket=" + boat.path() + ";interface=" + interface));
+  };
+  CHECK(with("proa0"));
+  CHECK(with("10.0.0.1"));
+  CHECK(with("10.0.0.77"));  // it has a route there
+  const auto none = with("10.1.0.1");
+  REQUIRE_FALSE(none);
+  CHECK(contains(none.error(), "no interface"));
 }
 
 TEST_CASE("a sidecar that stops tells its applications and removes its socket") {

@@ -1,0 +1,189 @@
+// What finding a path costs: searches of the product against the simulator's hashes, none of which
+// is known to them, as a table and as a plot, beside what the architecture promises.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <proa/base/prng.hpp>
+#include <proa/nic/sim.hpp>
+#include <proa/transport/path_probe.hpp>
+
+using namespace proa;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Arguments {
+  std::uint32_t hashes = 1000;  // per profile and size
+  std::string svg;
+};
+
+struct Profile {
+  SimRss rss;
+  const char* name;
+  std::uint32_t engines_reached;  // beyond, the hash reaches no queue
+};
+constexpr Profile profiles[] = {{SimRss::opaque, "opaque", 64},
+                                {SimRss::symmetric, "symmetric", 64},
+                                {SimRss::ordered, "ordered", 64},
+                                {SimRss::low_bits, "low_bits", 8}};
+constexpr std::array<std::uint32_t, 5> sizes{1, 2, 4, 8, 16};
+
+/// A host's NIC as its peers see it.
+class HashedPort {
+ public:
+  HashedPort(std::uint64_t seed, std::uint32_t engines, SimRss rss)
+      : network_(seed), port_(network_, options(engines, rss)) {
+    store_be(frame_.data() + 12, std::uint16_t{0x0800});
+    frame_[14] = std::byte{0x45};
+    frame_[23] = std::byte{17};
+    store_be(frame_.data() + 26, static_cast<std::uint32_t>(0x0a00'0000U + seed % 65'521));
+    store_be(frame_.data() + 30, static_cast<std::uint32_t>(0x0a01'0000U + seed % 65'519));
+  }
+  [[nodiscard]] std::uint32_t queue_of(UdpPorts ports) {
+    store_be(frame_.data() + 34, ports.source);
+    store_be(frame_.data() + 36, ports.destination);
+    return port_.queue_of(frame_);
+  }
+
+ private:
+  static SimPortOptions options(std::uint32_t engines, SimRss rss) {
+    SimPortOptions out = SimPort::least(MacAddress{{2, 0, 0, 0, 0, 1}}, engines);
+    out.rss = rss;
+    return out;
+  }
+  SimNetwork network_;
+  SimPort port_;
+  std::array<std::byte, 60> frame_{};
+};
+
+/// Probes until one reaches `wanted`; 0: given up.
+std::uint32_t search(HashedPort& port, std::uint32_t engines, std::uint32_t wanted, Prng& random) {
+  PathProbe probe;
+  Instant now{1s};
+  if (!probe.start(now, static_cast<std::uint8_t>(wanted), {})) return 0;
+  while (probe.searching()) {
+    now = std::max(now, probe.next_timeout());
+    std::vector<PathProbe::Probe> wave;
+    while (const auto p = probe.poll(now, 100us, PortRange{}, random)) wave.push_back(*p);
+    for (const auto& p : wave) {
+      const auto engine = static_cast<std::uint8_t>(port.queue_of(p.ports));
+      const auto answer = probe.on_result({p.tag, engine, static_cast<std::uint8_t>(engines)});
+      if (answer && answer->hit) return probe.sent();
+    }
+  }
+  return 0;
+}
+
+struct Cost {
+  std::vector<std::uint32_t> both;  // probes of both directions, sorted
+  double a_to_b = 0;                // mean probes of one direction
+  std::uint32_t failed = 0;
+
+  [[nodiscard]] double mean() const {
+    double sum = 0;
+    for (const auto n : both) sum += n;
+    return both.empty() ? 0 : sum / static_cast<double>(both.size());
+  }
+  [[nodiscard]] std::uint32_t quantile(double q) const {
+    if (both.empty()) return 0;
+    return both[static_cast<std::size_t>(q * static_cast<double>(both.size() - 1))];
+  }
+};
+
+Cost measure(const Profile& profile, std::uint32_t n, std::uint32_t m, std::uint32_t hashes) {
+  Cost cost;
+  Prng random{n * 1000 + m};
+  for (std::uint32_t i = 0; i < hashes; ++i) {
+    HashedPort a{random.next(), n, profile.rss}, b{random.next(), m, profile.rss};
+    const auto to_b = search(b, m, static_cast<std::uint32_t>(random.below(m)), random);
+    const auto to_a = search(a, n, static_cast<std::uint32_t>(random.below(n)), random);
+    if (to_a == 0 || to_b == 0) {
+      ++cost.failed;
+      continue;
+    }
+    cost.both.push_back(to_a + to_b);
+    cost.a_to_b += to_b;
+  }
+  std::sort(cost.both.begin(), cost.both.end());
+  if (!cost.both.empty()) cost.a_to_b /= static_cast<double>(cost.both.size());
+  return cost;
+}
+
+/// Waves of two until one of them hits one of n engines.
+double expected(std::uint32_t n) { return 2 / (1 - std::pow(1 - 1.0 / n, 2)); }
+
+bool print_and_judge(const Profile& profile, std::uint32_t n, std::uint32_t m, const Cost& cost) {
+  const double formula = expected(n) + expected(m);
+  const double promised = static_cast<double>(n + m) + 2;  // TARGETS 13: 2N + 2 at N x N
+  // Three standard errors of the mean of a geometric distribution.
+  const double noise = 3 * 1.5 * std::max(n, m) /
+                       std::sqrt(std::max<double>(1, static_cast<double>(cost.both.size())));
+  const bool good = cost.failed == 0 && cost.mean() <= promised + noise &&
+                    std::abs(cost.mean() - formula) <= noise + 0.5;
+  std::printf("%-10s %2u x %-2u %8.2f %8.2f %8.1f %8.2f %6u %6u %6u %7u  %s\n", profile.name, n, m,
+              cost.mean(), formula, promised, cost.a_to_b, cost.quantile(0.5), cost.quantile(0.95),
+              cost.quantile(1), cost.failed, good ? "" : "NOT AS PROMISED");
+  return good;
+}
+
+/// The distribution for the opaque hash at N x N, by gnuplot.
+bool plot(const std::string& file, std::uint32_t hashes) {
+  FILE* gnuplot = ::popen("gnuplot", "w");
+  if (gnuplot == nullptr) return false;
+  std::fprintf(gnuplot,
+               "set terminal svg size 800,500\nset output '%s'\nset key bottom right\n"
+               "set xlabel 'probes of both directions'\nset ylabel 'share of connections'\n"
+               "set xrange [0:120]\nset grid\nplot",
+               file.c_str());
+  for (const auto n : sizes)
+    std::fprintf(gnuplot, " '-' with steps lw 2 title '%u x %u engines',", n, n);
+  std::fprintf(gnuplot, "\n");
+  for (const auto n : sizes) {
+    const Cost cost = measure(profiles[0], n, n, hashes);
+    for (std::size_t i = 0; i < cost.both.size(); ++i)
+      std::fprintf(gnuplot, "%u %f\n", cost.both[i],
+                   static_cast<double>(i + 1) / static_cast<double>(cost.both.size()));
+    std::fprintf(gnuplot, "e\n");
+  }
+  return ::pclose(gnuplot) == 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view a = argv[i];
+    if (a == "--hashes" && i + 1 < argc) {
+      arguments.hashes = static_cast<std::uint32_t>(std::strtoul(argv[++i], nullptr, 10));
+    } else if (a == "--svg" && i + 1 < argc) {
+      arguments.svg = argv[++i];
+    } else {
+      std::puts(
+          "usage: sim_paths [--hashes N] [--svg FILE]\n"
+          "  --hashes N  random hashes per profile and pair of sizes (default 1000)\n"
+          "  --svg FILE  the distribution, drawn by gnuplot");
+      return 2;
+    }
+  }
+  std::printf("%-10s %-7s %8s %8s %8s %8s %6s %6s %6s %7s\n", "hash", "engines", "mean", "formula",
+              "promised", "one way", "p50", "p95", "max", "failed");
+  bool good = true;
+  for (const Profile& profile : profiles)
+    for (const auto n : sizes)
+      for (const auto m : sizes)
+        if (std::max(n, m) <= profile.engines_reached)
+          good = print_and_judge(profile, n, m, measure(profile, n, m, arguments.hashes)) && good;
+  if (!arguments.svg.empty() && !plot(arguments.svg, arguments.hashes)) {
+    std::puts("gnuplot is not installed or failed: no plot");
+    return 2;
+  }
+  return good ? 0 : 1;
+}
