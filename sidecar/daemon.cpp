@@ -106,14 +106,20 @@ ChannelGeometry Daemon::geometry_for(const AttachRequest& request) const noexcep
 /// The interface of that name, of that address, or with a route to it; without a wish the first.
 std::optional<std::uint32_t> Daemon::interface_for(const std::string& wish) const {
   if (wish.empty()) return 0;
+  for (std::uint32_t i = 0; i < interfaces_.size(); ++i)
+    if (interfaces_[i].name == wish) return i;
   const auto address = parse_ip(wish);
+  if (!address) return std::nullopt;
+  return interface_to(*address);
+}
+
+std::optional<std::uint32_t> Daemon::interface_to(const IpAddress& address) const {
   std::optional<std::uint32_t> routed;
   for (std::uint32_t i = 0; i < interfaces_.size(); ++i) {
-    if (interfaces_[i].name == wish) return i;
     const auto plan = InterfacePlan::make(interfaces_[i].host.interface);
-    if (!address || !plan) continue;
-    if (plan->owns(*address)) return i;
-    if (!routed && plan->source_for(*address)) routed = i;
+    if (!plan) continue;
+    if (plan->owns(address)) return i;
+    if (!routed && plan->source_for(address)) routed = i;
   }
   return routed;
 }
@@ -220,16 +226,39 @@ Daemon::ConfirmAnswer Daemon::serve(Application& a) {
   };
   auto server = a.setup->serve();
   if (!server) return fail(server.error());
+  a.server = std::move(*server);
+  if (!serve_at_its_engine(a, false)) {
+    a.server.reset();
+    return fail("the engine does not answer");
+  }
+  a.setup.reset();
+  log_(LogLevel::debug, "{} (pid {}, uid {}) attached", a.name, a.peer.pid, a.peer.uid);
+  return {};
+}
+
+bool Daemon::serve_at_its_engine(const Application& a, bool stays) {
   EngineCommand command;
   command.kind = EngineCommand::Kind::serve;
   command.app = a.app;
   command.user = a.peer.uid;
-  command.channel = server->get();
-  if (!link(a.engine).post(command)) return fail("the engine does not answer");
-  a.server = std::move(*server);
-  a.setup.reset();
-  log_(LogLevel::debug, "{} (pid {}, uid {}) attached", a.name, a.peer.pid, a.peer.uid);
-  return {};
+  command.channel = a.server.get();
+  command.stays = stays;
+  return link(a.engine).post(command);
+}
+
+/// An engine has let go of a channel: another interface reaches its first peer.
+void Daemon::move(Applications::iterator application, const IpAddress& peer) {
+  Application& a = application->second;
+  if (a.leaving || a.session == 0) return forget(application);
+  const auto interface = interface_to(peer);
+  const auto engine = interface ? roomiest_engine(*interface) : std::nullopt;
+  if (engine) {
+    engines_[a.engine].free_apps.push_back(a.app);
+    a.engine = *engine;
+    a.app = engines_[*engine].free_apps.back();
+    engines_[*engine].free_apps.pop_back();
+  }
+  if (!serve_at_its_engine(a, !engine)) control_->end(a.session);
 }
 
 std::optional<Reason> Daemon::listen(std::uint32_t session, std::uint32_t request,
@@ -316,6 +345,9 @@ void Daemon::take_answer(std::uint32_t engine, const EngineAnswer& answer) {
            answer.fault == ChannelFault::none ? "it left" : text(answer.fault));
       it->second.leaving = true;
       if (it->second.session != 0) control_->end(it->second.session);
+      return;
+    case EngineAnswer::Kind::moved:
+      if (it != applications_.end()) move(it, answer.peer);
       return;
     case EngineAnswer::Kind::retired:
       if (it != applications_.end()) forget(it);

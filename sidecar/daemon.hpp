@@ -76,6 +76,7 @@ class Daemon final : public ControlHandler {
 
   [[nodiscard]] ChannelGeometry geometry_for(const AttachRequest& request) const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> interface_for(const std::string& wish) const;
+  [[nodiscard]] std::optional<std::uint32_t> interface_to(const IpAddress& address) const;
   [[nodiscard]] std::optional<std::uint32_t> roomiest_engine(
       std::uint32_t interface) const noexcept;
   [[nodiscard]] Application* of_session(std::uint32_t session) noexcept;
@@ -88,6 +89,8 @@ class Daemon final : public ControlHandler {
   void forget(Applications::iterator application);
   void take_answers();
   void take_answer(std::uint32_t engine, const EngineAnswer& answer);
+  void move(Applications::iterator application, const IpAddress& peer);
+  [[nodiscard]] bool serve_at_its_engine(const Application& application, bool stays);
   void stop_engines();
   void wait_for_answers(Duration at_most);
   [[nodiscard]] Status gather();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <proa/engine/options.hpp>
 
@@ -19,7 +20,8 @@ struct EngineHostOptions {
   Duration spin_for{};
   std::uint32_t flows_per_user = 65'536;
   Duration linger{};
-  std::int32_t core = -1;  // -1: not pinned
+  std::int32_t core = -1;                // -1: not pinned
+  std::vector<InterfacePlan> elsewhere;  // the other interfaces of this sidecar
 };
 
 class EngineHost {

@@ -22,7 +22,8 @@
 namespace proa {
 
 /// What a channel asks of its engine; `key` is the engine's name of a flow.
-/// would_block and out_of_memory from submit mean "ask again next turn".
+/// would_block and out_of_memory from submit mean "ask again next turn", as does true from
+/// connect_waits(peer), which a sink may have.
 template <class E>
 concept ChannelSink = requires(E& sink, ChannelHandle handle, const Endpoint& peer,
                                Instant deadline, std::uint32_t key, const MessageBlock& block,
@@ -243,6 +244,8 @@ class ChannelServer {
   std::uint32_t serve_connect(Sink& sink, ChannelHandle handle, const ConnectRequest& c) noexcept {
     if (!flows_.may_open(handle) || c.peer.port > 0xffff) return refuse(ChannelFault::bad_handle);
     if (events_.room(2) < 2) return 0;  // a refusal must be told
+    if constexpr (requires { sink.connect_waits(c.peer.endpoint()); })
+      if (sink.connect_waits(c.peer.endpoint())) return 0;
     ServerFlow* flow = flows_.open(handle, 0);
     const auto key = sink.connect(handle, c.peer.endpoint(), deadline(c.deadline_ns));
     if (key)

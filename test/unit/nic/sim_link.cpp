@@ -4,6 +4,7 @@
 #include <proa/nic/sim.hpp>
 #include <proa/wire/checksum.hpp>
 #include <proa/wire/ip.hpp>
+#include <proa/wire/ipv6.hpp>
 
 #include "frames.hpp"
 

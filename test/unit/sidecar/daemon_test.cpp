@@ -37,10 +37,12 @@ class Boat {
     auto config = parse_config(toml, "test.toml");
     if (!config) throw std::runtime_error{config.error()};
     auto access = Access::make(*config, ::getuid());
-    auto host = open_lonely_interface(*config, config->interfaces.front());
-    if (!access || !host) throw std::runtime_error{"no boat"};
     std::vector<NamedInterface> interfaces;
-    interfaces.push_back({"proa0", std::move(*host)});
+    for (const InterfaceConfig& interface : config->interfaces) {
+      auto host = open_lonely_interface(*config, interface);
+      if (!access || !host) throw std::runtime_error{"no boat"};
+      interfaces.push_back({"proa" + std::to_string(interfaces.size()), std::move(*host)});
+    }
     daemon_ = std::make_unique<Daemon>(*config, std::move(*access), std::move(interfaces),
                                        Log{config->log_level});
     if (auto opened = daemon_->open(); !opened) throw std::runtime_error{opened.error()};
@@ -217,6 +219,34 @@ TEST_CASE("an application names the interface it wants") {
   const auto none = with("10.1.0.1");
   REQUIRE_FALSE(none);
   CHECK(contains(none.error(), "no interface"));
+}
+
+TEST_CASE("an application reaches the interface that has a route to its first peer") {
+  const Boat boat{"", "[[interface]]\nnic = 'none'\naddresses = '10.1.0.1/24'\nengines = 2\n"};
+  Net server{Sidecar::Options::parse("socket=" + boat.path() + ";interface=10.1.0.1")};
+  REQUIRE(server.listen({7000}));
+  const Endpoint far{IpAddress::v4(10, 1, 0, 1), 7000};
+  for (int round = 0; round < 5; ++round) {
+    Net net = boat.board("traveller");  // at the first interface
+    const auto nowhere = net.connect({IpAddress::v4(10, 2, 0, 1), 7000}, 5s);
+    REQUIRE_FALSE(nowhere);
+    CHECK(nowhere.error().reason() == Reason::no_route);
+    const auto flow = net.connect(far, 5s);
+    REQUIRE(flow);
+    REQUIRE(net.send(*flow, pattern(50'000, 3)));
+    net.flush();
+    REQUIRE(next(server, EventKind::message));
+    // Now it has a flow there: it stays.
+    const auto back = net.connect(here(7000), 5s);
+    REQUIRE_FALSE(back);
+    CHECK(back.error().reason() == Reason::no_route);
+  }
+  // Who listens is not moved away from those who connect to it.
+  Net listener = boat.board("listener");
+  REQUIRE(listener.listen({7001}));
+  const auto refused = listener.connect(far, 5s);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason() == Reason::no_route);
 }
 
 TEST_CASE("a sidecar that stops tells its applications and removes its socket") {
