@@ -57,6 +57,7 @@ std::string configure(std::size_t host, std::uint32_t mtu, bool plain) {
   for (const auto& command :
        {fmt::format("link set lo up"),
         fmt::format("addr add {}/24 dev {}", TwoHosts::address(host), TwoHosts::interface),
+        fmt::format("addr add fd00:117::{}/64 dev {} nodad", host + 1, TwoHosts::interface),
         fmt::format("link set {} mtu {} up", TwoHosts::interface, mtu)})
     if (auto wrong = ip(command); !wrong.empty()) return wrong;
   if (plain && !switch_off_offloads()) return "cannot switch the offloads of the veth pair off";

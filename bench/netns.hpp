@@ -10,7 +10,8 @@ namespace proa::bench {
 
 /// Two nameless network namespaces and the wire between them. The system removes them with the last
 /// process that is inside or holds this object: nothing is left behind, even after a kill.
-/// Host 0 has 10.117.0.1/24, host 1 has 10.117.0.2/24, both on an interface called `wire0`.
+/// Host 0 has 10.117.0.1/24 and fd00:117::1/64, host 1 has 10.117.0.2/24 and fd00:117::2/64, both
+/// on an interface called `wire0`.
 class TwoHosts {
  public:
   static constexpr const char* interface = "wire0";

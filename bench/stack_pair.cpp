@@ -20,7 +20,8 @@ using tl::unexpected;
 constexpr std::uint16_t port = 7000;
 constexpr std::uint32_t stream_flow = 0;  // its number, for the content
 
-IpAddress address_of(std::size_t end) {
+IpAddress address_of(std::size_t end, bool ipv6) {
+  if (ipv6) return *parse_ip(end == 0 ? "fd00:117::11" : "fd00:117::12");
   return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + end));
 }
 
@@ -30,7 +31,7 @@ tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end,
   if (!options) return unexpected(options.error());
   options->nic = wire.enter(end);
   options->interface.mtu_bytes = wire.mtu();
-  options->interface.addresses = {{address_of(end), 24}};
+  options->interface.addresses = {{address_of(end, false), 24}, {address_of(end, true), 64}};
   return Net::open(*options);
 }
 
@@ -47,7 +48,7 @@ class Told {
 
 Outcome echo_client(Net& net, const StackSetup& setup) {
   EchoOptions options;
-  options.peer = {address_of(1), port};
+  options.peer = {address_of(1, setup.ipv6), port};
   options.size = setup.size;
   options.window = setup.window;
   options.flows = setup.flows;
@@ -81,7 +82,7 @@ class Sender {
   Sender(Net& net, const StackSetup& setup) : net_(&net), setup_(setup), small_(setup.size) {}
 
   Outcome run(Control& control) {
-    const auto flow = net_->connect({address_of(1), port}, std::chrono::seconds{5});
+    const auto flow = net_->connect({address_of(1, setup_.ipv6), port}, std::chrono::seconds{5});
     if (!flow) return unexpected("cannot connect: " + std::string{flow.error().text()});
     Told told{control};
     while (error_.empty() && !told()) {

@@ -24,12 +24,13 @@ struct StackSetup {
   std::uint64_t messages = 0;  // echo so many instead of for a time
   bool verify = true;          // every byte that arrives
   bool wait = false;           // sleep instead of polling
+  bool ipv6 = false;
   int core_a = 0, core_b = 1;
   std::string options{};  // further stack options as text, for both ends
 };
 
-/// Starts both processes, measures once and ends them. End 0 has 10.117.0.11, end 1 10.117.0.12:
-/// not the kernel's own addresses on that wire.
+/// Starts both processes, measures once and ends them. End 0 has 10.117.0.11 and fd00:117::11, end
+/// 1 10.117.0.12 and fd00:117::12: not the kernel's own addresses on that wire.
 [[nodiscard]] tl::expected<Sample, std::string> measure_stacks(const Wire& wire,
                                                                const StackSetup& setup);
 

@@ -1,4 +1,5 @@
-// e2e: messages of 0 bytes to 8 MiB go there and back between two stacks over each kind of wire.
+// e2e: messages of 0 bytes to 8 MiB go there and back between two stacks over each kind of wire,
+// over IPv4 and IPv6.
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -15,13 +16,14 @@ struct Run {
 };
 
 /// Every reply is compared with what was sent. Empty: all came back.
-std::string echo(const Wire& wire, const Run& run, bool wait = false) {
+std::string echo(const Wire& wire, const Run& run, bool ipv6 = false, bool wait = false) {
   const StackSetup setup{.size = run.size,
                          .window = run.window,
                          .flows = run.flows,
                          .seconds = 1,
                          .messages = run.messages,
-                         .wait = wait};
+                         .wait = wait,
+                         .ipv6 = ipv6};
   const auto outcome = measure_stacks(wire, setup);
   return outcome ? "" : outcome.error();
 }
@@ -36,10 +38,13 @@ void echo_all(const std::string& name, std::uint32_t mtu = 1500) {
     WARN("left out: " + wire.error());
     return;
   }
-  CHECK(echo(*wire, empty) == "");
-  CHECK(echo(*wire, one_byte) == "");
-  CHECK(echo(*wire, two_packets) == "");
-  CHECK(echo(*wire, largest) == "");
+  for (const bool ipv6 : {false, true}) {
+    CAPTURE(ipv6);
+    CHECK(echo(*wire, empty, ipv6) == "");
+    CHECK(echo(*wire, one_byte, ipv6) == "");
+    CHECK(echo(*wire, two_packets, ipv6) == "");
+    CHECK(echo(*wire, largest, ipv6) == "");
+  }
 }
 
 }  // namespace
@@ -62,9 +67,11 @@ TEST_CASE("messages of 0 bytes to 8 MiB cross a veth pair over af_xdp", "[stack]
 TEST_CASE("two stacks that sleep when idle echo over memif and veth", "[stack][root]") {
   const auto memif = Wire::make("memif");
   REQUIRE(memif);
-  CHECK(echo(*memif, {64, 1, 1, 200}, true) == "");
+  CHECK(echo(*memif, {64, 1, 1, 200}, false, true) == "");
+  CHECK(echo(*memif, {64, 1, 1, 200}, true, true) == "");
   if (::geteuid() != 0) return;
   const auto veth = Wire::make("veth-af_packet");
   REQUIRE(veth);
-  CHECK(echo(*veth, {64, 1, 1, 200}, true) == "");
+  CHECK(echo(*veth, {64, 1, 1, 200}, false, true) == "");
+  CHECK(echo(*veth, {64, 1, 1, 200}, true, true) == "");
 }

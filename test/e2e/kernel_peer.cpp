@@ -16,7 +16,7 @@ using namespace proa;
 using namespace proa::bench;
 using Net = Stack<InProcess<DpdkNic>>;
 
-constexpr const char* proa_address = "10.117.0.11";
+constexpr const char *proa_address = "10.117.0.11", *proa_address_ipv6 = "fd00:117::11";
 
 struct Word {
   char text[320] = {};
@@ -30,7 +30,7 @@ int proa_host(const TwoHosts& hosts, DpdkDriver driver, Control& control) {
   Net::Options options;
   options.nic.driver = driver;
   options.nic.interface = TwoHosts::interface;
-  options.interface.addresses = {{*parse_ip(proa_address), 24}};
+  options.interface.addresses = {{*parse_ip(proa_address), 24}, {*parse_ip(proa_address_ipv6), 64}};
   auto net = Net::open(options);
   if (!net) return control.send(Word{net.error()}), 1;
   control.send(Word{"ready " + to_text(net->placement().nic().capabilities().mac)});
@@ -72,23 +72,25 @@ void pinged_over(DpdkDriver driver) {
   REQUIRE(word.substr(0, 6) == "ready ");
   const std::string mac = word.substr(6);
 
-  for (const int size : {56, 1400}) {
-    const auto said = in_kernel_host(
-        *hosts, fmt::format("ping -n -c 3 -i 0.05 -W 2 -s {} {}", size, proa_address));
-    INFO(said);
-    CHECK(said.find(" 0% packet loss") != std::string::npos);
-    CHECK(said.find("exit status 0") != std::string::npos);
+  for (const char* address : {proa_address, proa_address_ipv6}) {
+    for (const int size : {64, 512, 1400, 1452}) {
+      const auto said = in_kernel_host(
+          *hosts, fmt::format("ping -n -c 3 -i 0.05 -W 2 -M do -s {} {}", size, address));
+      INFO(said);
+      CHECK(said.find(" 0% packet loss") != std::string::npos);
+      CHECK(said.find("exit status 0") != std::string::npos);
+    }
+    const auto neighbour =
+        in_kernel_host(*hosts, fmt::format("ip neigh show {} dev wire0", address));
+    INFO(neighbour);
+    CHECK(neighbour.find("lladdr " + mac) != std::string::npos);
+    // DELAY and PROBE follow STALE while the kernel confirms what it knows.
+    const bool usable = neighbour.find("REACHABLE") != std::string::npos ||
+                        neighbour.find("STALE") != std::string::npos ||
+                        neighbour.find("DELAY") != std::string::npos ||
+                        neighbour.find("PROBE") != std::string::npos;
+    CHECK(usable);
   }
-  const auto neighbour =
-      in_kernel_host(*hosts, fmt::format("ip neigh show {} dev wire0", proa_address));
-  INFO(neighbour);
-  CHECK(neighbour.find("lladdr " + mac) != std::string::npos);
-  // DELAY and PROBE follow STALE while the kernel confirms what it knows.
-  const bool usable = neighbour.find("REACHABLE") != std::string::npos ||
-                      neighbour.find("STALE") != std::string::npos ||
-                      neighbour.find("DELAY") != std::string::npos ||
-                      neighbour.find("PROBE") != std::string::npos;
-  CHECK(usable);
   host->control().send('s');
   CHECK(host->stop(std::chrono::seconds{5}) == 0);
 }

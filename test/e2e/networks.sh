@@ -1,0 +1,370 @@
+#!/bin/bash
+# Proa hosts in networks that a Linux kernel makes: a bridge with kernel hosts, routers, VLANs; IPv4 and IPv6.
+# usage: networks.sh PROAD PROA ECHO-SIDECAR. Prints 'N passed, N failed'. Exit 77: cannot run here.
+set -u
+proad=$(realpath "$1") proa=$(realpath "$2") echo=$(realpath "$3")
+cd "$(dirname "$0")/../.." || exit 1
+((EUID == 0)) || { echo "Network namespaces need root: skipped."; exit 77; }
+
+work=$(mktemp -d /tmp/proa-networks-XXXXXX)
+chmod 755 "$work"
+tag=proa-net-$$ hosts=() pids=() passed=0 failed=0
+
+end_processes() {
+  local pid
+  for pid in "${pids[@]}"; do end_one "$pid"; done
+  pids=()
+}
+remove_hosts() {
+  local host pid
+  end_processes
+  for host in "${hosts[@]}"; do
+    for pid in $(ip netns pids "$tag-$host" 2>/dev/null); do kill -9 "$pid" 2>/dev/null; done
+    ip netns del "$tag-$host" 2>/dev/null
+  done
+  hosts=()
+}
+cleanup() {
+  remove_hosts
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+# --- steps ---
+
+in_host() { ip netns exec "$tag-$1" "${@:2}"; }
+# In the background; started_pid is the command itself, not a shell around it.
+start_in() {
+  ip netns exec "$tag-$1" "${@:2}" &
+  started_pid=$!
+  pids+=("$started_pid")
+  disown # else bash reports its end
+}
+end_one() {
+  kill -9 "$1" 2>/dev/null
+  while [[ -e /proc/$1 ]]; do sleep 0.05; done
+}
+
+# make_host NAME...: silent ones, without addresses of their own making on what comes up later.
+make_host() {
+  local name
+  for name in "$@"; do
+    ip netns add "$tag-$name" || return 1
+    hosts+=("$name")
+    ip -n "$tag-$name" link set lo up
+    in_host "$name" sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
+  done
+}
+
+# wire HOST INTERFACE MAC HOST INTERFACE MAC: every frame on it has its checksums filled in.
+wire() {
+  ip -n "$tag-$1" link add "$2" address "$3" type veth peer name "$5" address "$6" \
+    netns "$tag-$4" || return 1
+  local host interface
+  for host in "$1 $2" "$4 $5"; do
+    read -r host interface <<<"$host"
+    in_host "$host" ethtool -K "$interface" tx off txvlan off rxvlan off >/dev/null 2>&1
+    ip -n "$tag-$host" link set "$interface" up
+  done
+}
+
+# wait_for TEXT FILE: until the file holds it, at most 20 s.
+wait_for() {
+  for _ in {1..200}; do
+    if grep -q -- "$1" "$2" 2>/dev/null; then return 0; fi
+    sleep 0.1
+  done
+  echo "'$1' never came; $2 says:" && cat "$2"
+  return 1
+}
+
+# sidecar HOST [OPTION...]
+sidecar() {
+  start_in "$1" "$proad" --nic af_packet,interface=wire0 --user root --socket "$work/$1.sock" "${@:2}" \
+    >"$work/proad-$1.log" 2>&1
+  wait_for 'proad ready' "$work/proad-$1.log"
+}
+
+# serve HOST: an echo server there.
+serve() {
+  start_in "$1" "$echo" server --stack "socket=$work/$1.sock" --wait >"$work/server-$1.log" 2>&1
+  wait_for 'listening on port' "$work/server-$1.log"
+}
+
+# echoes HOST PEER SIZE MESSAGES: all come back as they were sent.
+echoes() {
+  timeout 60 ip netns exec "$tag-$1" "$echo" client --stack "socket=$work/$1.sock" --wait --peer "$2" \
+    --size "$3" --messages "$4" --window 4 >"$work/client-$1.log" 2>&1 ||
+    { cat "$work/client-$1.log"; false; }
+}
+
+# counter HOST NAME: of the whole sidecar there.
+counter() {
+  in_host "$1" "$proa" status --json --socket "$work/$1.sock" | grep -o "\"$2\":[0-9]*" |
+    awk -F: '{ sum += $2 } END { print sum + 0 }'
+}
+
+# pings HOST ADDRESS BYTES...: bytes of data; nothing may be lost.
+pings() {
+  local host=$1 address=$2 bytes
+  for bytes in "${@:3}"; do
+    in_host "$host" ping -n -q -M 'do' -c 3 -i 0.05 -W 2 -s "$bytes" "$address" >"$work/ping.log" 2>&1 ||
+      { cat "$work/ping.log"; return 1; }
+  done
+}
+
+# knows HOST ADDRESS MAC: the kernel's neighbour entry is right and believed.
+knows() {
+  local entry
+  entry=$(ip -n "$tag-$1" neigh show "$2" dev wire0)
+  [[ $entry == *"lladdr $3"* && ! $entry =~ FAILED|INCOMPLETE ]] || { echo "neighbour: $entry"; false; }
+}
+
+check() {
+  local what=$1
+  shift
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    echo "FAILED: $what: $*"
+    failed=$((failed + 1))
+  fi
+}
+skip_all() { echo "FAILED: $1"; failed=$((failed + 1)); }
+
+mac_of() { printf '02:70:72:6f:61:%02x' "$1"; }
+
+# --- a bridge: Proa hosts a and b, kernel hosts k and l ---
+
+bridged_network() {
+  make_host br a b k l || return 1
+  ip -n "$tag-br" link add br0 type bridge || return 1
+  ip -n "$tag-br" link set br0 up
+  local n=0 host
+  for host in a b k l; do
+    n=$((n + 1))
+    wire br "p$n" "$(mac_of $((16 + n)))" "$host" wire0 "$(mac_of $n)" || return 1
+    ip -n "$tag-br" link set "p$n" master br0
+  done
+  ip -n "$tag-k" addr add 10.50.0.3/24 dev wire0
+  ip -n "$tag-k" addr add fd50::3/64 dev wire0
+  ip -n "$tag-l" addr add 10.50.0.4/24 dev wire0
+  sidecar a --address 10.50.0.1/24 --address fd50::1/64 &&
+    sidecar b --address 10.50.0.2/24 --address fd50::2/64 && serve b
+}
+
+# TCP between the kernel hosts for as long as the command runs; it must have moved something.
+beside_tcp() {
+  start_in l timeout 50 python3 -c '
+import socket
+server = socket.create_server(("10.50.0.4", 5001))
+peer, _ = server.accept()
+count = 0
+while data := peer.recv(1 << 16):
+    count += len(data)
+    if count >> 20 != (count - len(data)) >> 20: print(count, flush=True)' >"$work/tcp.log"
+  local receiver=$started_pid
+  sleep 0.5
+  start_in k timeout 50 python3 -c '
+import socket
+sender = socket.create_connection(("10.50.0.4", 5001))
+while True: sender.send(bytes(1 << 16))' 2>/dev/null
+  local sender=$started_pid
+  wait_for . "$work/tcp.log" && "$@"
+  local result=$? before after
+  before=$(tail -n 1 "$work/tcp.log")
+  sleep 0.3
+  after=$(tail -n 1 "$work/tcp.log")
+  kill "$sender" "$receiver"
+  while [[ -e /proc/$receiver ]]; do sleep 0.05; done
+  ((after > before)) || { echo "the kernel's own traffic stood still"; return 1; }
+  return $result
+}
+
+# The kernel host becomes another station between two pings; hardly any may be lost.
+pings_with_a_new_mac() {
+  local address=$1 lost
+  in_host k ping -n -q -c 60 -i 0.05 -W 1 "$address" >"$work/moving.log" 2>&1 &
+  local ping=$!
+  sleep 1
+  ip -n "$tag-k" link set wire0 address "$2" || return 1
+  wait "$ping"
+  lost=$(grep -o '[0-9]* received' "$work/moving.log" | cut -d' ' -f1)
+  ((lost >= 55)) || { cat "$work/moving.log"; false; }
+}
+
+dad_fails_in_k() {
+  for _ in {1..50}; do
+    [[ -n $(ip -n "$tag-k" -6 addr show dev wire0 dadfailed) ]] && return 0
+    sleep 0.1
+  done
+  ip -n "$tag-k" -6 addr show dev wire0
+  return 1
+}
+
+conflicts_in_a() {
+  local count
+  count=$(counter a address_conflicts)
+  ((count >= 2)) || { echo "$count conflicts"; false; }
+}
+
+test_bridge() {
+  bridged_network || { skip_all "no bridged network"; return; }
+  check "ping over IPv4, small to the MTU" pings k 10.50.0.1 64 512 1400 1472
+  check "ping over IPv6, small to the MTU" pings k fd50::1 64 512 1400 1452
+  check "ping of the link-local address" pings k "fe80::70:72ff:fe6f:6101%wire0" 64
+  check "the kernel's IPv4 neighbour" knows k 10.50.0.1 "$(mac_of 1)"
+  check "the kernel's IPv6 neighbour" knows k fd50::1 "$(mac_of 1)"
+  check "echo over IPv4 beside TCP" beside_tcp echoes a 10.50.0.2:7000 20000 300
+  check "echo over IPv6 beside TCP" beside_tcp echoes a "[fd50::2]:7000" 20000 300
+  check "8 MiB over IPv6" echoes a "[fd50::2]:7000" 8388608 3
+  check "a new MAC address under IPv4 pings" pings_with_a_new_mac 10.50.0.1 "$(mac_of 65)"
+  check "a new MAC address under IPv6 pings" pings_with_a_new_mac fd50::1 "$(mac_of 66)"
+  check "nobody's address is claimed twice" test "$(counter a address_conflicts)" = 0
+  in_host k sysctl -qw net.ipv6.conf.wire0.accept_dad=1
+  ip -n "$tag-k" addr add fd50::1/64 dev wire0
+  check "the kernel finds out that an address is taken" dad_fails_in_k
+  # Taken all the same: its questions say so.
+  ip -n "$tag-k" addr replace fd50::1/64 dev wire0 nodad
+  ip -n "$tag-k" addr add 10.50.0.1/24 dev wire0
+  in_host k ping -n -q -c 1 -W 1 -I fd50::1 "fe80::70:72ff:fe6f:6101%wire0" >"$work/ping.log" 2>&1
+  in_host k ping -n -q -c 1 -W 1 -I 10.50.0.1 10.50.0.77 >"$work/ping.log" 2>&1
+  check "a station that claims our addresses is counted" conflicts_in_a
+}
+
+# --- a router between Proa hosts a and b ---
+
+# routed_network: a and b on wires of their own to the kernel router r.
+routed_network() {
+  make_host a r b || return 1
+  wire r wa "$(mac_of 17)" a wire0 "$(mac_of 1)" && wire r wb "$(mac_of 18)" b wire0 "$(mac_of 2)" ||
+    return 1
+  in_host r sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  ip -n "$tag-r" addr add 10.51.0.254/24 dev wa
+  ip -n "$tag-r" addr add fd51::fe/64 dev wa
+  ip -n "$tag-r" addr add 10.52.0.254/24 dev wb
+  ip -n "$tag-r" addr add fd52::fe/64 dev wb
+  ip -n "$tag-r" addr add fe80::1/64 dev wa
+  ip -n "$tag-r" addr add fe80::1/64 dev wb
+}
+
+echoes_both_ways() {
+  echoes a 10.52.0.2:7000 3000 200 && echoes a "[fd52::2]:7000" 3000 200
+}
+
+# The router's port to a becomes another station, and tells nobody unasked.
+echoes_with_a_new_router() {
+  echoes a "$1" 1000 4000 &
+  local client=$!
+  sleep 0.3
+  ip -n "$tag-r" link set wa address "$2" || return 1
+  wait "$client"
+}
+
+test_routers() {
+  routed_network || { skip_all "no routed network"; return; }
+  if sidecar a --address 10.51.0.2/24 --gateway 10.51.0.254 --address fd51::2/64 --gateway fd51::fe &&
+    sidecar b --address 10.52.0.2/24 --gateway 10.52.0.254 --address fd52::2/64 --gateway fd52::fe &&
+    serve b; then
+    check "netmask and gateway" echoes_both_ways
+    check "the router changes its MAC address, IPv4" echoes_with_a_new_router 10.52.0.2:7000 \
+      "$(mac_of 67)"
+    check "the router changes its MAC address, IPv6" echoes_with_a_new_router "[fd52::2]:7000" \
+      "$(mac_of 68)"
+  else
+    skip_all "no sidecars behind the router"
+  fi
+  end_processes
+  if sidecar a --address 10.51.0.2/32 --gateway 10.51.0.254 --address fd51::2/128 --gateway fe80::1 &&
+    sidecar b --address 10.52.0.2/32 --gateway 10.52.0.254 --address fd52::2/128 --gateway fd52::fe &&
+    serve b; then
+    check "single addresses and on-link gateways" echoes_both_ways
+  else
+    skip_all "no sidecars with single addresses"
+  fi
+  end_processes
+  # One network for both, whose router answers every question in it.
+  in_host r sysctl -qw net.ipv4.conf.wa.proxy_arp=1 net.ipv4.conf.wb.proxy_arp=1 \
+    net.ipv6.conf.wa.proxy_ndp=1 net.ipv6.conf.wb.proxy_ndp=1
+  ip -n "$tag-r" -6 neigh add proxy fd52::2 dev wa
+  ip -n "$tag-r" -6 neigh add proxy fd51::2 dev wb
+  if sidecar a --address 10.51.0.2/8 --address fd51::2/8 &&
+    sidecar b --address 10.52.0.2/8 --address fd52::2/8 && serve b; then
+    check "a gateway that answers every question" echoes_both_ways
+  else
+    skip_all "no sidecars behind the proxy"
+  fi
+}
+
+# --- VLANs ---
+
+# A kernel without VLAN devices gets one made of a tap device and this.
+tap_vlan() {
+  python3 - <<'PYTHON'
+import fcntl, os, select, socket, struct
+tap = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH", b"wire0.5", 0x1002))  # TUNSETIFF: TAP, NO_PI
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.bind(("wire0", 3))
+wire.setsockopt(263, 8, 1)  # PACKET_AUXDATA: the kernel takes tags off
+print("made", flush=True)
+while True:
+    for fd in select.select([tap, wire], [], [])[0]:
+        if fd == tap:
+            frame = os.read(tap, 2048)
+            wire.send(frame[:12] + struct.pack("!HH", 0x8100, 5) + frame[12:])
+            continue
+        frame, extra, _, sender = wire.recvmsg(2048, 128)
+        tags = [struct.unpack("IIIHHHH", data)[5] for _, kind, data in extra if kind == 8
+                and struct.unpack("IIIHHHH", data)[0] & 0x10]
+        if sender[2] != 4 and tags and tags[0] & 0xFFF == 5: os.write(tap, frame)
+PYTHON
+}
+
+tagged_interface() {
+  if ip -n "$tag-k" link add link wire0 name wire0.5 type vlan id 5 2>/dev/null; then
+    echo "VLAN by the kernel's own device"
+  else
+    echo "VLAN by a tap device: this kernel has no 802.1Q"
+    start_in k bash -c "$(declare -f tap_vlan); tap_vlan" >"$work/tap.log" 2>&1
+    wait_for made "$work/tap.log" || return 1
+    ip -n "$tag-k" link set wire0.5 address "$(mac_of 3)"
+  fi
+  ip -n "$tag-k" link set wire0.5 mtu 1496 up
+  ip -n "$tag-k" addr add 10.55.0.3/24 dev wire0.5
+  ip -n "$tag-k" addr add fd55::3/64 dev wire0.5
+}
+
+test_vlan() {
+  make_host br a b k || { skip_all "no hosts for a VLAN"; return; }
+  ip -n "$tag-br" link add br0 type bridge
+  ip -n "$tag-br" link set br0 up
+  local n=0 host
+  for host in a b k; do
+    n=$((n + 1))
+    wire br "p$n" "$(mac_of $((16 + n)))" "$host" wire0 "$(mac_of $n)" || return
+    ip -n "$tag-br" link set "p$n" master br0
+  done
+  ip -n "$tag-k" addr add 10.56.0.3/24 dev wire0
+  if tagged_interface &&
+    sidecar a --vlan 5 --address 10.55.0.1/24 --address fd55::1/64 &&
+    sidecar b --vlan 5 --address 10.55.0.2/24 --address fd55::2/64 && serve b; then
+    check "the kernel pings into the VLAN, IPv4" pings k 10.55.0.1 64 512 1400 1468
+    check "the kernel pings into the VLAN, IPv6" pings k fd55::1 64 512 1400 1448
+    check "echo within the VLAN, IPv4" echoes a 10.55.0.2:7000 20000 300
+    check "echo within the VLAN, IPv6" echoes a "[fd55::2]:7000" 20000 300
+    in_host k ping -n -q -c 1 -W 1 10.56.0.77 >/dev/null 2>&1 # asks everybody, without a tag
+    check "frames without the tag are refused by name" test "$(counter a wrong_vlan)" -gt 0
+  else
+    skip_all "no sidecars on a VLAN"
+  fi
+}
+
+for network in "${@:4}" bridge routers vlan; do
+  "test_$network"
+  remove_hosts
+  (($# > 3)) && break # one, by name
+done
+echo "$passed passed, $failed failed"
+((failed == 0))
