@@ -151,7 +151,9 @@ class Engine {
   /// When to take a turn at the latest if nothing arrives; at once when needs_turn().
   [[nodiscard]] Instant next_timeout() const noexcept {
     if (needs_turn()) return now_;
-    return std::min({wheel_.next_expiry(), interface_.next_timeout(), paths_.next_timeout()});
+    const Instant due =
+        std::min({wheel_.next_expiry(), interface_.next_timeout(), paths_.next_timeout()});
+    return link_up_ ? due : std::min(due, link_look_at_);  // nothing else tells when it is back
   }
   /// Before sleeping: false when another engine has handed something over; disarm_handover() is due
   /// either way. The group's bell() rings while armed.
@@ -189,6 +191,7 @@ class Engine {
   static constexpr Duration neighbour_recheck = std::chrono::milliseconds{1};
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
+  static constexpr Duration link_look_every = std::chrono::milliseconds{100};
   static constexpr Duration cannot_send_patience = std::chrono::milliseconds{10};
 
   // turn.hpp, in the order of a turn
@@ -241,6 +244,7 @@ class Engine {
   template <class Write>
   bool answer(const UdpArrival& to, Write&& write) noexcept;
 
+  void look_at_link() noexcept;
   void expire_timers() noexcept;
   void serve_memory() noexcept;
   void deliver_events() noexcept;
@@ -370,8 +374,10 @@ class Engine {
   TimingWheel wheel_;
   Prng random_;
   Instant now_;
-  Instant drained_at_;             // when a receive burst last returned short
-  Instant last_turn_at_;           // the clock reading of the last turn
+  Instant drained_at_;    // when a receive burst last returned short
+  Instant last_turn_at_;  // the clock reading of the last turn
+  Instant link_look_at_ = Instant::min();
+  bool link_up_ = true;
   bool catching_up_ = false;       // a long gap: no timer until a burst returns short
   std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it
   std::uint32_t half_open_ = 0;

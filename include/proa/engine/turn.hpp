@@ -26,6 +26,8 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
     catching_up_ = true;
   }
   last_turn_at_ = now_;
+  if (now_ >= link_look_at_) [[unlikely]]
+    look_at_link();
   if (drained) catching_up_ = false;
   // What looks like silence after a gap may be waiting in the ring: receive drains before timers.
   if (!catching_up_) expire_timers();
@@ -165,6 +167,15 @@ void Engine<NicT, AppSide, Policy>::transmit_control() noexcept {
     ++report_.sent;
     tx_.commit();
   }
+}
+
+/// A link that came back may lead to another place: the network hears of us, and neighbours prove
+/// themselves.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::look_at_link() noexcept {
+  link_look_at_ = later(now_, link_look_every);
+  const bool was_up = std::exchange(link_up_, nic_->link_up());
+  if (link_up_ && !was_up) interface_.link_came_up(now_);
 }
 
 // --- timers, memory, events -------------------------------------------------------------------

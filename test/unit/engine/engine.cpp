@@ -364,3 +364,23 @@ TEST_CASE("An engine gives every packet and block back when it goes", "[engine]"
   }
   CHECK(ToyFlow<HeapMemory>::alive == 0);
 }
+
+TEST_CASE("when its link comes back an engine re-checks its neighbours while it uses them",
+          "[engine]") {
+  World<ToyPolicy> world;
+  REQUIRE(world.b.engine.listen(0, 7000));
+  const FlowKey flow = world.connect();
+  const auto asked = [&] { return world.a.engine.interface().counters().arp_requests_sent; };
+  const auto before = asked();
+  world.run(400ms, 1ms);
+  REQUIRE(asked() == before);
+  world.a.port.set_link_up(false);
+  world.run(200ms, 1ms);
+  CHECK(world.a.engine.next_timeout() <= world.now + 100ms);  // it looks whether it is back
+  world.a.port.set_link_up(true);
+  world.run(200ms, 1ms);
+  REQUIRE(world.a.engine.submit(world.now, flow, world.a.side.message(0, "still here"), false));
+  world.run(2ms);
+  CHECK(asked() == before + 1);
+  CHECK(world.b.side.take(FlowEventKind::message).size() == 1);
+}
