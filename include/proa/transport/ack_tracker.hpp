@@ -7,6 +7,7 @@
 
 #include <proa/base/seq.hpp>
 #include <proa/base/time.hpp>
+#include <proa/mem/pool_box.hpp>
 #include <proa/wire/frames.hpp>
 
 namespace proa {
@@ -17,6 +18,8 @@ inline constexpr std::uint32_t packet_number_window = 1U << 20U;
 class AckTracker {
  public:
   enum class Verdict : std::uint8_t { fresh, duplicate, too_old, out_of_window };
+
+  explicit AckTracker(ScratchPool& pool) noexcept : seen_(pool) {}
 
   [[nodiscard]] bool any() const noexcept { return any_; }
   [[nodiscard]] PacketNumber largest() const noexcept { return largest_; }
@@ -33,35 +36,30 @@ class AckTracker {
     return test(number) ? Verdict::duplicate : Verdict::fresh;
   }
 
+  /// Whether record() has room for this fresh packet; false: the pool is used up.
+  [[nodiscard]] bool can_record(PacketNumber number) noexcept {
+    return !any_ || number == largest_.plus(1) || seen_.get() != nullptr || begin_gaps();
+  }
   /// Records a fresh packet; true if it left or filled a gap (then an acknowledgement is due).
+  /// Without room it changes nothing: ask can_record() before.
   bool record(PacketNumber number, Instant now) noexcept {
     if (!any_) {
       // What was sent before the first packet seen is not ours to miss.
-      seen_.fill(~std::uint64_t{0});
       any_ = true;
       largest_ = number;
       largest_at_ = now;
       return false;
     }
-    if (number.before(largest_)) {
-      set(number);
-      gaps_ = !dense();
-      return true;
+    if (seen_.get() == nullptr && number == largest_.plus(1)) [[likely]] {
+      largest_ = number;
+      largest_at_ = now;
+      return false;
     }
-    const std::uint32_t step = number.since(largest_);
-    advance(step);
-    set(largest_);  // the former largest is one of the bits now
-    largest_ = number;
-    largest_at_ = now;
-    if (step > 1)
-      gaps_ = true;
-    else if (gaps_)
-      gaps_ = !dense();
-    return step > 1;
+    return can_record(number) ? record_among_gaps(number, now) : true;
   }
 
   /// True when some packet of the window below the largest is missing: an ack frame is needed.
-  [[nodiscard]] bool has_gaps() const noexcept { return gaps_; }
+  [[nodiscard]] bool has_gaps() const noexcept { return seen_.get() != nullptr; }
 
   /// When the largest one arrived, for the ack delay field.
   [[nodiscard]] Instant largest_at() const noexcept { return largest_at_; }
@@ -79,34 +77,58 @@ class AckTracker {
   // A circle of twice the window, so that clearing what is ahead never touches the window.
   static constexpr std::uint32_t circle_bits = 2 * ack_window;
   static constexpr std::uint32_t circle_words = circle_bits / 64;
+  using Circle = std::array<std::uint64_t, circle_words>;
 
   static constexpr std::uint32_t position(PacketNumber n) noexcept {
     return n.wire() & (circle_bits - 1);
   }
   [[nodiscard]] bool test(PacketNumber n) const noexcept {
-    return ((seen_[position(n) / 64] >> (position(n) % 64)) & 1U) != 0;
+    const Circle* const seen = seen_.get();
+    return seen == nullptr || (((*seen)[position(n) / 64] >> (position(n) % 64)) & 1U) != 0;
   }
   void set(PacketNumber n) noexcept {
-    seen_[position(n) / 64] |= std::uint64_t{1} << (position(n) % 64);
+    (*seen_.get())[position(n) / 64] |= std::uint64_t{1} << (position(n) % 64);
   }
   void clear(PacketNumber n) noexcept {
-    seen_[position(n) / 64] &= ~(std::uint64_t{1} << (position(n) % 64));
+    (*seen_.get())[position(n) / 64] &= ~(std::uint64_t{1} << (position(n) % 64));
+  }
+  [[gnu::noinline]] bool begin_gaps() noexcept {
+    Circle* const seen = seen_.make();
+    if (seen == nullptr) return false;
+    seen->fill(~std::uint64_t{0});
+    return true;
+  }
+  bool record_among_gaps(PacketNumber number, Instant now) noexcept {
+    const bool late = number.before(largest_);
+    const std::uint32_t step = late ? 0 : number.since(largest_);
+    if (late) {
+      set(number);
+    } else {
+      advance(step);
+      set(largest_);  // the former largest is one of the bits now
+      largest_ = number;
+      largest_at_ = now;
+    }
+    if (dense()) seen_.drop();
+    return late || step > 1;
   }
   /// Clears the numbers largest .. largest + step - 1: not seen until recorded.
   void advance(std::uint32_t step) noexcept {
     if (step >= ack_window) {
-      seen_.fill(0);
+      seen_.get()->fill(0);
       return;
     }
     for (std::uint32_t i = 0; i < step; ++i) clear(largest_.plus(i));
   }
   /// 64 packets starting `skip` below the newest bit, mirrored so that bit 0 is the newest.
   [[nodiscard]] std::uint64_t word_below(std::uint32_t skip) const noexcept {
+    if (seen_.get() == nullptr) return ~std::uint64_t{0};
+    const Circle& seen = *seen_.get();
     const std::uint32_t top = position(largest_.minus(1 + skip));
     const std::uint32_t shift = top % 64;
-    const std::uint64_t high = seen_[top / 64] << (63 - shift);
+    const std::uint64_t high = seen[top / 64] << (63 - shift);
     const std::uint64_t low =
-        shift == 63 ? 0 : seen_[(top / 64 + circle_words - 1) % circle_words] >> (shift + 1);
+        shift == 63 ? 0 : seen[(top / 64 + circle_words - 1) % circle_words] >> (shift + 1);
     return reverse(high | low);
   }
   [[nodiscard]] bool dense() const noexcept {
@@ -121,11 +143,11 @@ class AckTracker {
     return __builtin_bswap64(v);
   }
 
-  std::array<std::uint64_t, circle_words> seen_{};
+  // Without gaps nothing needs to be remembered but the largest.
+  PoolBox<Circle> seen_;
   Instant largest_at_{};
   PacketNumber largest_;
   bool any_ = false;
-  bool gaps_ = false;
 };
 
 }  // namespace proa

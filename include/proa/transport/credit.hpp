@@ -7,6 +7,7 @@
 
 #include <proa/base/seq.hpp>
 #include <proa/mem/message_memory.hpp>
+#include <proa/mem/pool_box.hpp>
 #include <proa/transport/options.hpp>
 
 namespace proa {
@@ -17,8 +18,9 @@ inline constexpr std::uint32_t initial_credit_bytes = 16 * 1024;
 /// Raises the limit as messages are consumed and keeps the peer's requests for memory (WANT).
 class CreditGiver {
  public:
-  explicit CreditGiver(const FlowOptions& options) noexcept
-      : limit_(initial_credit_bytes),
+  CreditGiver(ScratchPool& pool, const FlowOptions& options) noexcept
+      : wants_(pool),
+        limit_(initial_credit_bytes),
         window_(options.credit_window_first),
         window_max_(options.credit_window_max) {}
 
@@ -57,8 +59,7 @@ class CreditGiver {
     if (!limit_was_raised_for_it) use_promise(memory, cost);
     if (want != nullptr) {
       if (!ready && want->state == Want::State::reserved) memory.release(want->block);
-      want->state = Want::State::none;
-      --wants_used_;
+      forget(*want);
     }
     return true;
   }
@@ -66,10 +67,12 @@ class CreditGiver {
   /// Remembers that the peer needs memory for a message. False: too many requests at once.
   [[nodiscard]] bool want(MessageNumber number, std::uint32_t length) noexcept {
     if (find(number) != nullptr) return true;
+    Wants* const wants = wants_.make();
+    if (wants == nullptr) return false;
     for (std::size_t i = 0; i < requests; ++i) {
-      if (wants_[i].state != Want::State::none) continue;
-      wants_[i] = {{}, number, length, Want::State::waiting, false};
-      ++wants_used_;
+      if (wants->all[i].state != Want::State::none) continue;
+      wants->all[i] = {{}, number, length, Want::State::waiting, false};
+      ++wants->used;
       return true;
     }
     return false;
@@ -79,14 +82,16 @@ class CreditGiver {
   template <MessageMemory Memory>
   void want_block(Memory& memory, MessageNumber number, std::uint32_t length) noexcept {
     if (find(number) != nullptr) return;
-    Want& slot = wants_[requests];
+    Wants* const wants = wants_.make();
+    if (wants == nullptr) return;  // the next repetition asks again
+    Want& slot = wants->all[requests];
     if (slot.state != Want::State::none) {
       if (!number.before(slot.number)) return;
       if (slot.state == Want::State::reserved) memory.release(slot.block);
-      --wants_used_;
+      --wants->used;
     }
     slot = {{}, number, length, Want::State::waiting, true};
-    ++wants_used_;
+    ++wants->used;
   }
   [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
   [[nodiscard]] std::uint32_t window_max() const noexcept { return window_max_; }
@@ -110,11 +115,11 @@ class CreditGiver {
   /// An ended flow: forgets its requests and returns its promises.
   template <MessageMemory Memory>
   void end(Memory& memory) noexcept {
-    for (Want& w : wants_) {
-      if (w.state == Want::State::reserved) memory.release(w.block);
-      w.state = Want::State::none;
+    if (Wants* const wants = wants_.get()) {
+      for (const Want& w : wants->all)
+        if (w.state == Want::State::reserved) memory.release(w.block);
+      wants_.drop();
     }
-    wants_used_ = 0;
     memory.retract(promised_);
     promised_ = 0;
   }
@@ -129,19 +134,31 @@ class CreditGiver {
     bool charged = false;
   };
 
+  static constexpr std::size_t requests = 2;  // the message being sent and the one after it
+  struct Wants {
+    std::array<Want, requests + 1> all{};  // the last one: of want_block()
+    std::uint32_t used = 0;
+  };
+
   [[nodiscard]] const Want* first_waiting() const noexcept {
-    if (wants_used_ == 0) return nullptr;
+    const Wants* const wants = wants_.get();
+    if (wants == nullptr) return nullptr;
     const Want* first = nullptr;
-    for (const Want& w : wants_)
+    for (const Want& w : wants->all)
       if (w.state == Want::State::waiting && (first == nullptr || w.number.before(first->number)))
         first = &w;
     return first;
   }
   [[nodiscard]] Want* find(MessageNumber number) noexcept {
-    if (wants_used_ == 0) return nullptr;
-    for (Want& w : wants_)
+    Wants* const wants = wants_.get();
+    if (wants == nullptr) return nullptr;
+    for (Want& w : wants->all)
       if (w.state != Want::State::none && w.number == number) return &w;
     return nullptr;
+  }
+  void forget(Want& want) noexcept {
+    want.state = Want::State::none;
+    if (--wants_.get()->used == 0) wants_.drop();
   }
   template <MessageMemory Memory>
   void use_promise(Memory& memory, std::uint32_t cost) noexcept {
@@ -152,9 +169,7 @@ class CreditGiver {
     memory.retract(promised);
   }
 
-  static constexpr std::size_t requests = 2;  // the message being sent and the one after it
-  std::array<Want, requests + 1> wants_{};    // the last one: of want_block()
-  std::uint32_t wants_used_ = 0;              // mostly none: then nobody looks
+  PoolBox<Wants> wants_;  // mostly none
   CreditLimit limit_;
   CreditLimit consumed_;
   std::uint32_t promised_ = 0;  // of what is left: taken off the memory's ledger

@@ -33,8 +33,7 @@ class Flow {
   /// (its peer_id and peer_incarnation are set): call accept_syn() once with that SYN.
   /// `seed` chooses the first packet number. `deadline`: a client gives up then; never is allowed.
   Flow(Role role, const FlowIdentity& identity, const FlowOptions& options, Memory& memory,
-       ScratchPool& pool, std::uint64_t seed, Instant now, Instant deadline,
-       const Congestion& congestion = {}) noexcept
+       ScratchPool& pool, std::uint64_t seed, Instant now, Instant deadline) noexcept
       : identity_(identity),
         options_(&options),
         memory_(&memory),
@@ -43,15 +42,12 @@ class Flow {
         message_bytes_max_(options.message_bytes_max),
         idle_limit_(options.idle_limit),
         mtu_(remembered_bytes(identity, options, now), options.packet_bytes_max),
-        sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, congestion),
+        sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, mtu_.packet_bytes()),
         receiver_(pool, options) {
     timers_.arm(FlowTimer::handshake, now);
     cookie_for_ = sender_.packets().next();
     timers_.arm(FlowTimer::deadline,
                 role == Role::client ? deadline : later(now, options.accept_limit));
-    if constexpr (requires { sender_.congestion().choose(options.congestion); })
-      sender_.congestion().choose(options.congestion);
-    sender_.congestion().on_packet_size(mtu_.packet_bytes());
   }
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
@@ -153,7 +149,7 @@ class Flow {
   [[nodiscard]] Drop handle_refuse(const Arrival&, const PacketHeader&, ByteView body) noexcept;
   [[nodiscard]] Drop handle_unknown_flow(const Arrival&, const PacketHeader&) noexcept;
   [[nodiscard]] Drop handle_data(const Arrival&, const PacketHeader&, ByteView frames) noexcept;
-  [[nodiscard]] Drop judge_number(const PacketHeader&) const noexcept;
+  [[nodiscard]] Drop judge_number(const PacketHeader&) noexcept;
   [[nodiscard]] Drop process_ack(const Arrival&, const PacketHeader&, const AckBits&) noexcept;
   [[nodiscard]] Drop process_frames(const Arrival&, FrameReader&, bool& eliciting) noexcept;
   [[nodiscard]] Drop process_frame(const Arrival&, const Frame&) noexcept;
@@ -184,6 +180,11 @@ class Flow {
   void arm_timers(Instant now) noexcept;
   void start_lingering(Instant now) noexcept;
   void check_flushed(Instant now) noexcept;
+  /// Nothing has happened for long: an idle flow keeps nothing in the pool.
+  void trim() noexcept {
+    sender_.trim();
+    receiver_.reassembly().trim();
+  }
   [[nodiscard]] static std::uint32_t remembered_bytes(const FlowIdentity& identity,
                                                       const FlowOptions& options,
                                                       Instant now) noexcept {
@@ -376,8 +377,7 @@ void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
   if (timers_.take_expired(FlowTimer::keepalive, now)) {
     want_control(PacketContent::ping);
     timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive));
-    sender_.trim();
-    receiver_.reassembly().trim();
+    trim();
   }
   if (timers_.take_expired(FlowTimer::loss, now)) on_resolved(now, sender_.on_loss_timer(now));
   if (timers_.take_expired(FlowTimer::probe, now)) sender_.on_probe_timer(now);

@@ -12,7 +12,7 @@ void Flow<Memory, Policy>::accept_syn(const PacketHeader& header, const SynBody&
     if (is_established(state_)) receiver_.ack_at_once();
     return;
   }
-  if (receiver_.acks().judge(header.number) != AckTracker::Verdict::fresh) return;
+  if (judge_number(header) != Drop::none) return;
   (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
   message_bytes_max_ = std::min(options_->message_bytes_max, syn.message_bytes_max);
@@ -47,10 +47,10 @@ Drop Flow<Memory, Policy>::handle_datagram(const Arrival& arrival, ByteView data
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
-Drop Flow<Memory, Policy>::judge_number(const PacketHeader& header) const noexcept {
+Drop Flow<Memory, Policy>::judge_number(const PacketHeader& header) noexcept {
   switch (receiver_.acks().judge(header.number)) {
     case AckTracker::Verdict::fresh:
-      return Drop::none;
+      return receiver_.acks().can_record(header.number) ? Drop::none : Drop::no_memory;
     case AckTracker::Verdict::duplicate:
       return Drop::duplicate_packet;
     case AckTracker::Verdict::too_old:
@@ -270,6 +270,8 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
       return Drop::none;
     case FrameType::ping:
       sender_.on_peer_ping(arrival.now);
+      // Whose peer always asks first hears no keepalive timer of his own.
+      if (arrival.now - sender_.last_eliciting_at() >= options_->keepalive / 2) trim();
       return Drop::none;
     case FrameType::padding:
     case FrameType::ack64:

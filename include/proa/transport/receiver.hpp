@@ -17,7 +17,7 @@ template <MessageMemory Memory>
 class Receiver {
  public:
   Receiver(ScratchPool& pool, const FlowOptions& options) noexcept
-      : reassembly_(pool), credit_(options) {}
+      : acks_(pool), reassembly_(pool), credit_(pool, options) {}
 
   [[nodiscard]] AckTracker& acks() noexcept { return acks_; }
   [[nodiscard]] const AckTracker& acks() const noexcept { return acks_; }

@@ -6,6 +6,7 @@
 
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/events.hpp>
+#include <proa/transport/kept_congestion.hpp>
 #include <proa/transport/loss.hpp>
 #include <proa/transport/pacing.hpp>
 #include <proa/transport/path_mtu.hpp>
@@ -38,10 +39,10 @@ template <MessageMemory Memory, CongestionController Congestion>
 class Sender {
  public:
   Sender(ScratchPool& pool, const FlowOptions& options, PacketNumber first,
-         const Congestion& congestion) noexcept
+         std::uint32_t packet_bytes) noexcept
       : queue_(pool, options),
         packets_(pool, options.packets_in_flight_max, first),
-        congestion_(congestion),
+        congestion_(pool, options.congestion, packet_bytes),
         options_(&options),
         probe_interval_(options.probe_before_sample) {}
 
@@ -52,8 +53,10 @@ class Sender {
   [[nodiscard]] CreditUse& credit() noexcept { return credit_; }
   [[nodiscard]] const CreditUse& credit() const noexcept { return credit_; }
   [[nodiscard]] const RttEstimator& rtt() const noexcept { return rtt_; }
-  [[nodiscard]] Congestion& congestion() noexcept { return congestion_; }
-  [[nodiscard]] const Congestion& congestion() const noexcept { return congestion_; }
+  [[nodiscard]] KeptCongestion<Congestion>& congestion() noexcept { return congestion_; }
+  [[nodiscard]] const KeptCongestion<Congestion>& congestion() const noexcept {
+    return congestion_;
+  }
   [[nodiscard]] std::uint64_t sent_packets() const noexcept { return sent_count_; }
   [[nodiscard]] std::uint64_t resent_bytes() const noexcept { return resent_bytes_; }
   [[nodiscard]] std::uint64_t lost_packets() const noexcept { return lost_packets_; }
@@ -67,6 +70,7 @@ class Sender {
   }
   [[nodiscard]] bool probe_due() const noexcept { return probe_due_; }
   [[nodiscard]] std::uint32_t probes_in_a_row() const noexcept { return probes_in_a_row_; }
+  [[nodiscard]] Instant last_eliciting_at() const noexcept { return last_eliciting_at_; }
   /// When data that only pacing holds back may go; never if that is not what holds it.
   [[nodiscard]] Instant paced_until(Instant now) const noexcept {
     if (pacer_.may_send(now) || !has_data()) return never;
@@ -75,6 +79,7 @@ class Sender {
 
   /// Fills the packet with resent parts first, then new ones. `record` learns what it carries.
   void write_data(FrameWriter& out, const Memory& memory, SentPacket& record) noexcept {
+    congestion_.wake();
     if (queue_.has_lost()) {
       set_range(record, queue_.write_lost(out, memory));
       resent_bytes_ += record.units;
@@ -106,6 +111,7 @@ class Sender {
     if (record.state != PacketState::in_flight) {
       // Who only receives gets no acknowledgement that would clear his records away.
       packets_.forget(record.sent_at - 2 * probe_interval_);
+      trim_while_resting();
       return;
     }
     last_eliciting_at_ = record.sent_at;
@@ -136,6 +142,7 @@ class Sender {
     feed_estimators(acked, ack, arrival);
     probe_interval_ = probe_timeout(rtt_, *options_, 0);
     packets_.forget(arrival.now - 2 * probe_interval_);  // mostly all: then nothing is overdue
+    trim_while_resting();
     find_losses(arrival.now - arrival.uncertainty, arrival.now, out);
     return out;
   }
@@ -192,6 +199,7 @@ class Sender {
   void trim() noexcept {
     queue_.trim();
     packets_.trim();
+    if (queue_.empty() && packets_.in_flight_packets() == 0) congestion_.rest();
   }
   [[nodiscard]] const char* broken_invariant() const noexcept {
     if (const char* why = packets_.broken_invariant()) return why;
@@ -199,6 +207,10 @@ class Sender {
   }
 
  private:
+  /// Nothing but a handshake or keepalives since the last rest: an idle flow keeps no records.
+  void trim_while_resting() noexcept {
+    if (packets_.count() == 0 && congestion_.controller() == nullptr) packets_.trim();
+  }
   [[nodiscard]] bool has_data() const noexcept {
     return queue_.has_lost() || queue_.can_begin_or_continue(credit_);
   }
@@ -346,7 +358,7 @@ class Sender {
   SentPackets packets_;
   RttEstimator rtt_;
   LossRule rule_;
-  Congestion congestion_;
+  KeptCongestion<Congestion> congestion_;
   const FlowOptions* options_;
   Duration probe_interval_;  // from the last ack-eliciting packet to the next probe
   Pacer pacer_;

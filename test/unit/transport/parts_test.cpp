@@ -17,7 +17,8 @@ using namespace proa;
 TEST_CASE("the ack tracker remembers exactly the window below the largest") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     Prng prng{seed};
-    AckTracker tracker;
+    ScratchPool pool{1U << 16U};
+    AckTracker tracker{pool};
     std::uint64_t largest = 0xffff'ff00U;  // wraps early on
     std::set<std::uint64_t> seen;
     REQUIRE_FALSE(tracker.record(PacketNumber{static_cast<std::uint32_t>(largest)}, Instant{1ms}));
@@ -35,6 +36,7 @@ TEST_CASE("the ack tracker remembers exactly the window below the largest") {
       }
       REQUIRE((verdict == AckTracker::Verdict::duplicate) == (seen.count(n) == 1));
       if (verdict != AckTracker::Verdict::fresh) continue;
+      REQUIRE(tracker.can_record(wire));
       (void)tracker.record(wire, Instant{1ms});
       seen.insert(n);
       largest = std::max(largest, n);
@@ -46,18 +48,31 @@ TEST_CASE("the ack tracker remembers exactly the window below the largest") {
         REQUIRE(bits.arrived(below) == expected);
       }
       REQUIRE(tracker.has_gaps() == !dense);
+      REQUIRE((pool.arena().used() == 0) == dense);  // nothing is kept without gaps
     }
   }
 }
 
 TEST_CASE("packet numbers beyond 2^20 from the largest are not this flow's") {
-  AckTracker tracker;
+  ScratchPool pool{1U << 16U};
+  AckTracker tracker{pool};
   (void)tracker.record(PacketNumber{5}, Instant{});
   CHECK(tracker.judge(PacketNumber{5 + packet_number_window}) == AckTracker::Verdict::fresh);
   CHECK(tracker.judge(PacketNumber{6 + packet_number_window}) ==
         AckTracker::Verdict::out_of_window);
   CHECK(tracker.judge(PacketNumber{5}.minus(packet_number_window + 1)) ==
         AckTracker::Verdict::out_of_window);
+}
+
+TEST_CASE("without memory for a gap only the next packet in order is taken") {
+  ScratchPool none{0};
+  AckTracker tracker{none};
+  (void)tracker.record(PacketNumber{5}, Instant{});
+  CHECK_FALSE(tracker.can_record(PacketNumber{7}));
+  REQUIRE(tracker.can_record(PacketNumber{6}));
+  CHECK_FALSE(tracker.record(PacketNumber{6}, Instant{}));
+  CHECK(tracker.judge(PacketNumber{6}) == AckTracker::Verdict::duplicate);
+  CHECK(tracker.can_record(PacketNumber{7}));
 }
 
 TEST_CASE("the first RTT sample sets srtt and half of it as variation", "[rfc9002-5.3]") {
