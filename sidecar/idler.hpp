@@ -45,7 +45,7 @@ class Idler {
   // Other pollers give way in turn within microseconds. One who uses up its time slice does not: a
   // sleeper gets its core back when it is woken, one who yields to such a neighbour waits.
   static constexpr Duration yield_max = std::chrono::microseconds{300};
-  static constexpr Duration crowded_for = std::chrono::milliseconds{100};
+  static constexpr Duration crowded_for = std::chrono::milliseconds{10};
 
   void note_yield(Instant now) noexcept {
     if (yielded_at_ == never) return;
