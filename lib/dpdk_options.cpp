@@ -151,7 +151,9 @@ Result clear_stale_socket(const std::string& path) {
   if (::stat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode))
     return Failure{"\"" + path + "\" exists and is not a socket: choose another memif socket."};
-  const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  // memif's are SOCK_SEQPACKET. One of another type finds out whether somebody holds the address
+  // and never arrives there: a caller that hangs up at once can make DPDK abort the server.
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return {};
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -159,7 +161,7 @@ Result clear_stale_socket(const std::string& path) {
   const int connected = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
   const int error = errno;
   ::close(fd);
-  if (connected == 0 || error == EAGAIN)
+  if (connected == 0 || error == EAGAIN || error == EPROTOTYPE)
     return Failure{"Another process already serves the memif socket \"" + path +
                    "\": stop it, be its client (role=client), or choose another socket."};
   if (error == ECONNREFUSED) ::unlink(path.c_str());
