@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,8 +23,9 @@ namespace {
 
 using detail::IoResult;
 
-constexpr std::size_t answers_waiting_max = 300;  // of 4 KiB: status answers up to 1 MiB
-constexpr int messages_per_visit = 8;             // then the others have their turn
+constexpr std::size_t answers_waiting_max = 16;      // of 4 KiB
+constexpr std::size_t texts_bytes_max = 64U << 20U;  // of all sessions, not yet read
+constexpr int messages_per_visit = 8;                // then the others have their turn
 constexpr Duration calm_every = std::chrono::seconds{1};
 
 /// attaching, confirming: the handler answers later.
@@ -39,6 +42,10 @@ struct Session {
   Instant since{};                        // of its stage
   Instant calmed{};                       // last told to be patient
   std::deque<ControlDatagram> waiting{};  // answers the socket has no room for
+  std::optional<std::string> text{};      // a status answer under way, after `waiting`
+  std::size_t text_at = 0;                // so much of it is sent
+
+  [[nodiscard]] bool has_answers() const noexcept { return !waiting.empty() || text; }
 };
 
 }  // namespace
@@ -95,6 +102,9 @@ struct ControlServer::State {
   }
   void queue(std::uint32_t number, Session& session, const ControlDatagram& datagram);
   void write(std::uint32_t number, Session& session);
+  /// The next thing to say; the session has_answers().
+  [[nodiscard]] static ControlDatagram next_answer(const Session& session);
+  static void said(Session& session);
   void drop(std::uint32_t number, std::uint64_t& counter) {
     ++counter;
     ended.push_back(number);
@@ -185,7 +195,7 @@ void ControlServer::State::admit(OwnedFd socket) {
 }
 
 void ControlServer::State::read(std::uint32_t number, Session& session) {
-  for (int i = 0; i < messages_per_visit && session.waiting.empty(); ++i) {
+  for (int i = 0; i < messages_per_visit && !session.has_answers(); ++i) {
     ControlDatagram datagram;
     std::vector<OwnedFd> fds;
     const IoResult result = detail::receive_datagram(session.socket.get(), datagram, fds);
@@ -291,38 +301,49 @@ void ControlServer::State::handle_status(std::uint32_t number, Session& session,
                                          const ControlDatagram& datagram) {
   StatusMessage question;
   if (!datagram.read(question)) return drop(number, counters.malformed);
-  const std::string text = handler.status(session.peer, to_string(question.query));
-  std::size_t at = 0;
-  constexpr std::size_t pieces_max = answers_waiting_max - 2;
-  for (std::size_t piece = 0; piece < pieces_max; ++piece) {
-    TextMessage message;
-    const std::size_t n = std::min(message.text.size(), text.size() - at);
-    message.length = static_cast<std::uint32_t>(n);
-    message.text = control_text<4000>(std::string_view{text}.substr(at, n));
-    at += n;
-    message.last = at == text.size() || piece + 1 == pieces_max ? 1 : 0;
-    say(number, session, message, datagram.head().request);
-    if (message.last != 0) return;
-  }
+  std::string text = handler.status(session.peer, to_string(question.query));
+  std::size_t unread = text.size();
+  for (const auto& [other, s] : sessions) unread += s.text ? s.text->size() : 0;
+  if (unread > texts_bytes_max) return drop(number, counters.not_reading);
+  session.text = std::move(text);
+  session.text_at = 0;
+  session.request = datagram.head().request;
+  write(number, session);
 }
 
 void ControlServer::State::queue(std::uint32_t number, Session& session,
                                  const ControlDatagram& datagram) {
   if (session.waiting.size() >= answers_waiting_max) return drop(number, counters.not_reading);
-  const bool first = session.waiting.empty();
+  const bool first = !session.has_answers();
   session.waiting.push_back(datagram);
   if (first) write(number, session);
 }
 
+ControlDatagram ControlServer::State::next_answer(const Session& session) {
+  if (!session.waiting.empty()) return session.waiting.front();
+  const std::string_view rest = std::string_view{*session.text}.substr(session.text_at);
+  TextMessage piece;
+  piece.length = static_cast<std::uint32_t>(std::min(piece.text.size(), rest.size()));
+  piece.text = control_text<4000>(rest);
+  piece.last = piece.length == rest.size() ? 1 : 0;
+  return control_datagram(piece, session.request);
+}
+
+void ControlServer::State::said(Session& session) {
+  if (!session.waiting.empty()) return session.waiting.pop_front();
+  session.text_at += std::min(TextMessage{}.text.size(), session.text->size() - session.text_at);
+  if (session.text_at == session.text->size()) session.text.reset();
+}
+
 void ControlServer::State::write(std::uint32_t number, Session& session) {
-  while (!session.waiting.empty()) {
-    const IoResult sent = detail::send_datagram(session.socket.get(), session.waiting.front());
+  while (session.has_answers()) {
+    const IoResult sent = detail::send_datagram(session.socket.get(), next_answer(session));
     if (sent == IoResult::would_block) {
       watch(session.socket.get(), EPOLLOUT, number, EPOLL_CTL_MOD);  // reading waits until then
       return;
     }
     if (sent != IoResult::done) return ended.push_back(number);
-    session.waiting.pop_front();
+    said(session);
   }
   watch(session.socket.get(), EPOLLIN, number, EPOLL_CTL_MOD);
 }
@@ -381,7 +402,7 @@ void ControlServer::serve(Duration at_most) {
     const auto it = s.sessions.find(number);
     if (it == s.sessions.end()) continue;
     const bool hung_up = (event.events & (EPOLLHUP | EPOLLERR)) != 0;
-    if ((event.data.u64 & process_bit) != 0 || (hung_up && !it->second.waiting.empty()))
+    if ((event.data.u64 & process_bit) != 0 || (hung_up && it->second.has_answers()))
       s.ended.push_back(number);
     else if ((event.events & EPOLLOUT) != 0)
       s.write(number, it->second);

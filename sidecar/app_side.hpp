@@ -43,6 +43,13 @@ class ChannelAppSide {
     }
     return served;
   }
+  /// What an application asked for just before it left: at most a lap of its ring.
+  template <class EngineT>
+  void pull_last(EngineT& engine, Instant now, std::uint32_t app) noexcept {
+    ChannelServer& channel = *seats_[app].channel;
+    Sink<EngineT> sink{*this, engine, now, app};
+    if (channel.serving()) channel.pull(sink, channel.geometry().request_slots);
+  }
   [[nodiscard]] std::optional<AppCookie> accept(std::uint32_t app, FlowKey key,
                                                 const Endpoint& local,
                                                 const Endpoint& peer) noexcept {

@@ -17,7 +17,7 @@ namespace {
 constexpr Duration report_limit = std::chrono::milliseconds{500};
 constexpr Duration stop_limit = std::chrono::seconds{5};
 constexpr Duration control_look = std::chrono::seconds{1};  // silent sessions are ended this often
-constexpr std::size_t flows_shown_max = 4096;
+constexpr std::size_t flows_shown_max = 4096;  // of each engine: it tells of them in one go
 
 std::uint64_t memory_of(const ChannelGeometry& g) {
   return send_layout(g).bytes() + receive_layout(g).bytes();

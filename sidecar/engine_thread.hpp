@@ -162,6 +162,7 @@ class EngineThread final : public EngineHost {
     if (!apps_.seated(app) || leaving.now) return;  // given back before the command came
     leaving = {true, false, false, clock_() + options_.linger};
     ++leaving_count_;
+    apps_.pull_last(engine_, clock_(), app);  // its exit may be known before its last words
     apps_.channel(app).abandon();
     engine_.abandon(engine_.now(), app, why);
   }

@@ -248,6 +248,15 @@ std::string json_flow(const Status& s, std::uint32_t engine, const FlowReport& f
       i.resent_bytes);
 }
 
+std::uint64_t flows_left_out(const Status& s) {
+  std::uint64_t n = 0;
+  for (const InterfaceStatus& interface : s.interfaces)
+    for (const EngineStatus& engine : interface.engines)
+      n += engine.report.counters.flows_now -
+           std::min<std::uint64_t>(engine.report.counters.flows_now, engine.report.flows.size());
+  return n;
+}
+
 std::string json_flows(const Status& s) {
   std::vector<std::string> all;
   for (const InterfaceStatus& interface : s.interfaces)
@@ -266,17 +275,19 @@ std::string status_text(const Status& s, bool all) {
   add_counters(out, "faults", fault_counters(s), all);
   add_channels(out, s);
   add_flows(out, s);
+  if (const std::uint64_t n = flows_left_out(s); n != 0)
+    out += fmt::format("and {} more flows, not shown\n", n);
   return out;
 }
 
 std::string status_json(const Status& s) {
   return fmt::format(
       "{{\"version\":{},\"pid\":{},\"up_s\":{:.3f},\"user\":{},\"socket\":{},\n\"interfaces\":{},\n"
-      "\"control\":{},\n\"faults\":{},\n\"channels\":{},\n\"flows\":{}}}\n",
+      "\"control\":{},\n\"faults\":{},\n\"channels\":{},\n\"flows_left_out\":{},\n\"flows\":{}}}\n",
       json(PROA_VERSION), s.pid, s.up_s, json(s.user), json(s.socket),
       json_list(s.interfaces, json_interface), json(control_counters(s)), json(fault_counters(s)),
       json_list(s.channels, [&](const ChannelStatus& c) { return json_channel(s, c); }),
-      json_flows(s));
+      flows_left_out(s), json_flows(s));
 }
 
 }  // namespace proa::sidecar

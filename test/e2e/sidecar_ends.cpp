@@ -140,7 +140,7 @@ TEST_CASE("An application that closes and leaves has its last messages delivered
   const Hosts hosts{{"--linger", "20s"}};  // a busy machine's second may be too short
   Net net = attach(hosts.socket(1), "receiver");
   REQUIRE(net.listen({7000}));
-  const ChildProcess sender = start_child([&](Control& parent) {
+  ChildProcess sender = start_child([&](Control& parent) {
     Net own = attach(hosts.socket(0), "sender");
     const auto flow = own.connect(Hosts::at(1, 7000), 5s);
     if (!flow || !send_patiently(own, *flow, pattern(3'000'000, 7)) || !own.close(*flow)) return 2;
@@ -148,8 +148,9 @@ TEST_CASE("An application that closes and leaves has its last messages delivered
     parent.send(char{'c'});
     return 0;  // at once: the sidecar drains
   });
+  REQUIRE(sender.control().receive<char>(patience));
   const auto message = next(net, EventKind::message);
-  REQUIRE(message);
+  if (!message) FAIL(hosts.status(0) << hosts.status(1));
   const auto expected = pattern(3'000'000, 7);
   CHECK(std::equal(expected.begin(), expected.end(), message->message.bytes().begin(),
                    message->message.bytes().end()));

@@ -59,7 +59,7 @@ class ControlHandler {
                                        std::uint16_t port, bool shared) = 0;
   virtual std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t request,
                                          std::uint16_t port) = 0;
-  /// The operator's question; at most about 1 MiB of the answer is sent.
+  /// The operator's question. Who lets 64 MiB of answers lie unread is ended.
   virtual std::string status(const ControlPeer& peer, std::string_view query) = 0;
   /// The session has ended: its application is gone. Called once, only after attach() was not
   /// refused at once.

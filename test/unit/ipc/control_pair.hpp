@@ -78,7 +78,7 @@ struct TestSidecar : ControlHandler {
     return Reason::none;
   }
   std::string status(const ControlPeer&, std::string_view query) override {
-    return query == "long" ? std::string(100'000, 'x')
+    return query == "long" ? std::string(6'000'000, 'x')
                            : "channels: " + std::to_string(channels.size());
   }
   void gone(std::uint32_t session) override {

@@ -293,6 +293,95 @@ TEST_CASE("status shows what there is, in both forms, and nothing a terminal wou
   CHECK(contains(json, "\"bad_checksum\":0"));
 }
 
+TEST_CASE("status is whole with thousands of flows, and says how many it leaves out") {
+  const Boat boat;
+  Pair pair{boat};
+  std::uint32_t connected = 0;
+  for (int asked = 1; asked < 2100; ++asked)  // with Pair's: 2,100 flows with two ends each
+    while (!pair.a.connect(here(7000)))
+      if (const auto event = pair.a.poll(); event && event->kind == EventKind::connected)
+        ++connected;
+  while (connected < 2099 && next(pair.a, EventKind::connected)) ++connected;
+  REQUIRE(connected == 2099);
+  const std::string json = boat.status("json");
+  CHECK(contains(json, "\"flows_left_out\":104,"));
+  CHECK(json.ends_with("}]}\n"));
+  CHECK(contains(boat.status(""), "and 104 more flows, not shown\n"));
+}
+
+namespace {
+
+/// A channel's two ends, the client's in this thread.
+struct Seat {
+  Seat() {
+    ChannelGeometry g;
+    g.send_bytes = g.receive_bytes = std::uint64_t{2} << 20U;
+    g.message_bytes_max = 1U << 20U;
+    auto setup = ChannelSetup::make(g);
+    auto offer = setup->offer();
+    auto send =
+        SharedMapping::map(offer->send.get(), send_layout(g).bytes(), MapAccess::read_write);
+    auto receive =
+        SharedMapping::map(offer->receive.get(), receive_layout(g).bytes(), MapAccess::read_only);
+    memory = std::make_unique<ClientMemory>(g, std::move(*send), std::move(*receive));
+    client = std::make_unique<ChannelClient>(*memory, Doorbell{std::move(offer->doorbell)});
+    server = std::move(*setup->serve());
+  }
+  std::unique_ptr<ClientMemory> memory;
+  std::unique_ptr<ChannelClient> client;
+  std::unique_ptr<ChannelServer> server;
+};
+
+EngineCommand command(EngineCommand::Kind kind, std::uint32_t app,
+                      ChannelServer* channel = nullptr) {
+  EngineCommand c;
+  c.kind = kind;
+  c.app = app;
+  c.channel = channel;
+  c.port = 7000;
+  return c;
+}
+
+}  // namespace
+
+TEST_CASE("what an application asked for is done even if its exit is heard of first") {
+  using Kind = EngineCommand::Kind;
+  auto config = parse_config("[[interface]]\nnic = 'none'\naddresses = '10.0.0.1/24'\n", "t.toml");
+  REQUIRE(config);
+  Seat leaver, listener;
+  auto host = open_lonely_interface(*config, config->interfaces.front(), 0);
+  REQUIRE(host);
+  EngineLink& link = host->engines.front()->link();
+  link.post(command(Kind::serve, 0, listener.server.get()));
+  link.post(command(Kind::listen, 0));
+  link.post(command(Kind::serve, 1, leaver.server.get()));
+  const auto flow = leaver.client->connect(here(7000), never);
+  REQUIRE(flow);
+  host->engines.front()->start();
+  std::vector<ChannelEventKind> seen;
+  const auto hear = [&](std::size_t events, Duration patience) {
+    const Instant until = monotonic_now() + patience;
+    while (seen.size() < events && monotonic_now() < until) {
+      ChannelEvent event;
+      listener.client->wait(10ms);
+      while (listener.client->poll(event)) seen.push_back(event.kind);
+    }
+  };
+  ChannelEvent connected;
+  leaver.client->wait(10s);
+  REQUIRE(leaver.client->poll(connected));
+  hear(1, 10s);
+  hear(2, 50ms);  // nothing: the engine falls asleep
+  REQUIRE(leaver.client->send(*flow, pattern(500, 1), false));
+  REQUIRE(leaver.client->close(*flow, never));
+  link.post(command(Kind::abandon, 1));  // wakes it; the requests were not rung for
+  hear(3, 10s);
+  link.post({});  // stop
+  host->engines.front()->join();
+  CHECK(seen == std::vector{ChannelEventKind::accepted, ChannelEventKind::message,
+                            ChannelEventKind::closed});
+}
+
 TEST_CASE("who is not allowed may not attach") {
   auto config = parse_config("", "test.toml");
   REQUIRE(config);
