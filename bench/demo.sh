@@ -71,9 +71,12 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# Where it is built: here, unless that belongs to someone else.
+# Where it is built: here, unless that belongs to someone else. Every clone has its own place.
 build="build-release"
-if [[ -e $build && ! -w $build || ! -w . ]]; then build=/tmp/proa-build-$(id -un); fi
+if [[ -e $build && ! -w $build || ! -w . ]]; then
+  build=/tmp/proa-build-$(id -un)-$(pwd -P | cksum | cut -d ' ' -f 1)
+  proa_say "$PWD is not yours to write to: built in $build, which stays for the next run"
+fi
 
 # on HOST COMMAND...: on host a or b, where there are hosts.
 on() {

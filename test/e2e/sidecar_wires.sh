@@ -31,6 +31,7 @@ wait_for() {
 # sidecar HOST DRIVER ADDRESS
 sidecar() {
   local -n host=proa_host_$1
+  : >"$work/proad-$1.log" # before the last one's words can be taken for this one's
   ip netns exec "$host" "$proad" --nic "$2,interface=wire0" --address "$3" --user root \
     --socket "$work/$1.sock" >"$work/proad-$1.log" 2>&1 &
   pids+=($!)
@@ -40,6 +41,7 @@ sidecar() {
 
 # echoes SIZE MESSAGES
 echoes() {
+  : >"$work/server.log"
   ip netns exec "$proa_host_b" "$echo" server --stack "socket=$work/b.sock" --wait \
     >"$work/server.log" 2>&1 &
   local server=$!
