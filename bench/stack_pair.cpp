@@ -6,6 +6,7 @@
 #include <cmath>
 #include <proa/in_process.hpp>
 
+#include "apps/connect.hpp"
 #include "apps/echo.hpp"
 #include "machine.hpp"
 #include "process.hpp"
@@ -63,6 +64,21 @@ Outcome echo_client(Net& net, const StackSetup& setup) {
   Sample sample;
   add_latency(sample, result->rtt);
   sample.push_back({"rate", "messages/s", result->rate});
+  return sample;
+}
+
+Outcome connect_client(Net& net, const StackSetup& setup) {
+  ConnectOptions options;
+  options.peer = {address_of(1, setup.ipv6), port};
+  options.window = setup.window;
+  options.seconds = setup.seconds;
+  const auto result = ConnectClient<Net>{net, options}.run();
+  if (!result) return unexpected(result.error());
+  Sample sample;
+  add_latency(sample, result->setup);
+  sample.push_back({"rate", "set-ups/s", result->rate});
+  sample.push_back({"first", "us", result->first_us});
+  sample.push_back({"packets", "per set-up", result->packets});
   return sample;
 }
 
@@ -221,6 +237,7 @@ Outcome measure_stacks(const Wire& wire, const StackSetup& setup) {
   if (!server) return unexpected(server.error());
   auto client = ChildProcess::start([&](Control& control) {
     return run_end(wire, 0, setup, control, [&](Net& net) {
+      if (setup.kind == StackKind::connect) return connect_client(net, setup);
       return stream ? Sender{net, setup}.run(control) : echo_client(net, setup);
     });
   });

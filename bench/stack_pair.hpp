@@ -11,8 +11,9 @@
 namespace proa::bench {
 
 enum class StackKind : std::uint8_t {
-  echo,    // rtt_*, rate (messages/s there and back): `window` messages outstanding per flow
-  stream,  // rate (messages/s that arrive), throughput (Gbit/s): `window` unacknowledged messages
+  echo,     // rtt_*, rate (messages/s there and back): `window` messages outstanding per flow
+  stream,   // rate (messages/s that arrive), throughput (Gbit/s): `window` unacknowledged messages
+  connect,  // rtt_* of a set-up, rate (set-ups/s), first (us), packets: `window` under way
 };
 
 struct StackSetup {

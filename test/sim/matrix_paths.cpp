@@ -185,26 +185,27 @@ void handover_full(std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("A24: every engine is reached under every hash, nothing is lost, hand-overs go to zero") {
+TEST_CASE("A24: every engine is reached under every hash, nothing is lost, hand-overs go to zero",
+          "[A24]") {
   for (const std::uint32_t engines : {1U, 2U, 4U, 8U, 16U})
     for (const SimRss rss : every_hash) row_24(engines, engines, rss);
 }
 
-TEST_CASE("A24 with 20 seeds", "[.long]") {
+TEST_CASE("A24 with 20 seeds", "[A24][.long]") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed)
     for (const std::uint32_t engines : {2U, 4U, 8U, 16U})
       for (const SimRss rss : every_hash) row_24(seed * 100, engines, rss);
 }
 
-TEST_CASE("A27: the path moves every 10 round trips") {
+TEST_CASE("A27: the path moves every 10 round trips", "[A27]") {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) path_moves(seed);
 }
 
-TEST_CASE("A27: the hand-over queue is full") {
+TEST_CASE("A27: the hand-over queue is full", "[A27]") {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) handover_full(seed);
 }
 
-TEST_CASE("A27 with 50 seeds", "[.long]") {
+TEST_CASE("A27 with 50 seeds", "[A27][.long]") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     path_moves(seed);
     handover_full(seed);

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include <boost/lockfree/queue.hpp>
+#include <boost/lockfree/stack.hpp>
 
 #include <proa/base/bytes.hpp>
 #include <proa/engine/interface.hpp>
@@ -119,7 +120,9 @@ class Inbox {
     return true;
   }
 
-  Queue free_, filled_;
+  // A stack: the slot that was used last is warm.
+  boost::lockfree::stack<Slot, boost::lockfree::fixed_sized<true>> free_;
+  Queue filled_;
   detail::LazyArray<Head> heads_;
   std::size_t stride_;
   detail::LazyArray<std::byte> payloads_;
