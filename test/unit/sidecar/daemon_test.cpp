@@ -349,7 +349,7 @@ TEST_CASE("what an application asked for is done even if its exit is heard of fi
   auto config = parse_config("[[interface]]\nnic = 'none'\naddresses = '10.0.0.1/24'\n", "t.toml");
   REQUIRE(config);
   Seat leaver, listener;
-  auto host = open_lonely_interface(*config, config->interfaces.front(), 0);
+  auto host = open_lonely_interface(*config, config->interfaces.front());
   REQUIRE(host);
   EngineLink& link = host->engines.front()->link();
   link.post(command(Kind::serve, 0, listener.server.get()));
