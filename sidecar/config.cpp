@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <proa/wire/address_text.hpp>
+
 #include <toml++/toml.h>
 #include "units_text.hpp"
 
@@ -136,6 +138,13 @@ std::string comment(std::string_view about) {
   return out + "\n";
 }
 
+std::optional<IpAddress> shared_address(const InterfaceConfig& a, const InterfaceConfig& b) {
+  for (const IpPrefix& one : a.addresses)
+    for (const IpPrefix& other : b.addresses)
+      if (one.address == other.address) return one.address;
+  return std::nullopt;
+}
+
 }  // namespace
 
 tl::expected<Config, std::string> parse_config(std::string_view toml, const std::string& file) {
@@ -183,10 +192,14 @@ tl::expected<void, std::string> check_config(const Config& config) {
           "like (--address)");
     if (!one.cores.empty() && one.cores.size() != one.engines)
       return refuse("cores and engines differ in number, expected one core per engine or none");
-    for (std::size_t j = 0; j < i; ++j)
+    for (std::size_t j = 0; j < i; ++j) {
       if (!one.name.empty() && config.interfaces[j].name == one.name)
         return refuse(
             fmt::format("two interfaces are called {}, expected different names", one.name));
+      if (const auto shared = shared_address(config.interfaces[j], one))
+        return refuse(fmt::format("the address {} is another interface's too, expected it once",
+                                  to_text(*shared)));
+    }
   }
   return {};
 }

@@ -356,6 +356,12 @@ void Daemon::take_answer(std::uint32_t engine, const EngineAnswer& answer) {
       if (const auto found = reports_.find(answer.request); found != reports_.end())
         found->second.done = true;
       return;
+    case EngineAnswer::Kind::conflict:
+      log_(LogLevel::warning,
+           "interface {}: another station uses an address of ours; give one of the two another "
+           "(address_conflicts in `proa status` counts its claims)",
+           interfaces_[engines_[engine].interface].name);
+      return;
     case EngineAnswer::Kind::stopped:
       engines_[engine].stopped = true;
       return;

@@ -72,6 +72,7 @@ struct EngineAnswer {
     moved,     // the engine has let go of channel `app`: it wants to reach `peer`
     retired,   // the engine has nothing of channel `app` any more
     reported,
+    conflict,  // another station claims an address of the interface; told once
     stopped,
   };
   Kind kind = Kind::stopped;

@@ -61,6 +61,8 @@ class EngineThread final : public EngineHost {
       if (stopped_) break;
       const TurnReport report = engine_.turn(clock_);
       tend_channels();
+      if (engine_.interface().counters().address_conflicts != 0 && !conflict_told_) [[unlikely]]
+        tell_conflict();
       if (!report.idle()) {
         idler_.worked(engine_.now());
       } else if (idler_.rest(engine_.now())) {
@@ -69,6 +71,12 @@ class EngineThread final : public EngineHost {
     }
     // Its peers hear nothing from here on; the control thread may free the channels.
     link_.answer({EngineAnswer::Kind::stopped});
+  }
+
+  void tell_conflict() noexcept {
+    if (!link_.can_answer()) return;
+    link_.answer({EngineAnswer::Kind::conflict});
+    conflict_told_ = true;
   }
 
   void settle_on_core() noexcept {
@@ -289,6 +297,7 @@ class EngineThread final : public EngineHost {
   std::uint64_t sleeps_ = 0, naps_ = 0;
   int bell_ = -1;  // of the group: another engine has handed something over
   bool stopped_ = false;
+  bool conflict_told_ = false;
   std::thread thread_;
 };
 

@@ -231,6 +231,7 @@ test_bridge() {
   in_host k ping -n -q -c 1 -W 1 -I fd50::1 "fe80::70:72ff:fe6f:6101%wire0" >"$work/ping.log" 2>&1
   in_host k ping -n -q -c 1 -W 1 -I 10.50.0.1 10.50.0.77 >"$work/ping.log" 2>&1
   check "a station that claims our addresses is counted" conflicts_in_a
+  check "... and warned of" wait_for 'another station uses an address of ours' "$work/proad-a.log"
 }
 
 # --- a router between Proa hosts a and b ---

@@ -201,3 +201,19 @@ detect_duplicates = "off"
   REQUIRE_FALSE(two);
   CHECK(two.error().find("given twice") != std::string::npos);
 }
+
+TEST_CASE("Two interfaces with one address are refused") {
+  const auto both = [](const std::string& second) {
+    const auto config = parse_config(
+        "[[interface]]\nnic = \"none\"\naddresses = [\"10.0.0.1/24\", \"fd00::1/64\"]\n"
+        "[[interface]]\nnic = \"none\"\naddresses = [\"" +
+            second + "\"]\n",
+        "two.toml");
+    REQUIRE(config);
+    const auto checked = check_config(*config);
+    return checked ? std::string{} : checked.error();
+  };
+  CHECK(both("10.0.0.2/24").empty());
+  CHECK(both("10.0.0.1/16").find("10.0.0.1 is another interface's too") != std::string::npos);
+  CHECK(both("fd00::1/128").find("two.toml:4") == 0);
+}
