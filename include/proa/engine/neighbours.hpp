@@ -16,10 +16,11 @@ namespace proa {
 struct NeighbourOptions {
   std::uint16_t entries_max = 512;  // a rack or two; everything else is behind a gateway
   std::uint8_t attempts_max = 3;    // requests before it is unreachable; RFC 4861 (10): 3 of each
-  Duration retry_first = std::chrono::milliseconds{100};  // grows threefold ...
-  Duration retry_max = std::chrono::seconds{1};           // ... up to RFC 1122's one per second
-  Duration stale_after = std::chrono::seconds{30};        // age at which a used entry is re-checked
-  Duration hold_down = std::chrono::seconds{1};           // no new requests after a failure
+  // Grows threefold: a lost question costs 100 ms, not the RetransTimer of 1 s (RFC 4861 10) ...
+  Duration retry_first = std::chrono::milliseconds{100};
+  Duration retry_max = std::chrono::seconds{1};     // ... up to RFC 1122's one per second
+  Duration stale_after = std::chrono::seconds{30};  // age at which a used entry is re-checked
+  Duration hold_down = std::chrono::seconds{1};     // no new requests after a failure
 };
 
 enum class Reach : std::uint8_t {
@@ -73,7 +74,8 @@ class Neighbours {
     Entry& entry = entries_[slot];
     entry.last_used = now;
     if (entry.state == State::usable && now >= entry.stale_at) [[unlikely]] {
-      // RFC 1122 (2.3.2.1) "unicast poll"; the old address stays in use meanwhile.
+      // RFC 1122 (2.3.2.1) "unicast poll"; the old address stays in use meanwhile. RFC 4861's DELAY
+      // state is left out: it waits for a confirmation from above that nobody gives here.
       entry.state = State::probing;
       entry.attempts = 0;
       arm(entry, now);
