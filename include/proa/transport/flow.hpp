@@ -228,6 +228,7 @@ class Flow {
   PathMtu mtu_;
   Sender<Memory, Congestion> sender_;
   Receiver<Memory> receiver_;
+  Instant repeated_at_ = never;  // lingering: when the peer was heard last
   std::uint64_t packets_received_ = 0;
   std::uint64_t messages_received_ = 0;
 };
@@ -335,7 +336,10 @@ void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
-  const Duration patience = std::max(3 * sender_.probe_interval(), options_->linger_min);
+  Duration patience = std::max(3 * sender_.probe_interval(), options_->linger_min);
+  // A peer whom no answer reaches repeats itself ever more rarely: twice the last pause comes next.
+  if (repeated_at_ != never) patience = std::max(patience, 3 * (now - repeated_at_));
+  repeated_at_ = now;
   timers_.arm(FlowTimer::linger, later(now, patience));
 }
 

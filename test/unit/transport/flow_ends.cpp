@@ -52,3 +52,23 @@ TEST_CASE("an ended flow answers as long as its peer repeats itself") {
   CHECK(pair.side[0].flow->finished());
   CHECK(pair.side[1].flow->finished());
 }
+
+TEST_CASE(
+    "a closer whose acknowledgements are lost for seconds still hears that all was delivered") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  REQUIRE(pair.send(0, "the last words", true));
+  const Instant deaf_until = pair.now + 3s;
+  pair.lose = [&](int from, const auto&) { return from == 1 && pair.now < deaf_until; };
+  REQUIRE(pair.side[0].flow->close(pair.now, never));
+  pair.run_for(2900ms);
+  CHECK(pair.count(0, FlowEventKind::closed) == 0);
+  CHECK_FALSE(pair.side[1].flow->finished());
+  pair.run_for(10s);
+  REQUIRE(pair.count(0, FlowEventKind::closed) == 1);
+  CHECK(pair.count(0, FlowEventKind::sent) == 1);
+  CHECK(pair.side[0].events.back().reason == Reason::closed_by_application);
+  CHECK(pair.side[0].flow->finished());
+  CHECK(pair.side[1].flow->finished());
+}
