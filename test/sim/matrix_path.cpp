@@ -11,12 +11,56 @@ Duration probe_timeout_of(const FlowInfo& info) {
   return info.smoothed_rtt + std::max<Duration>(4 * info.rtt_variation, 20us) + 25us;
 }
 
+/// Says "fragmentation needed" (RFC 1191) of frames it cannot carry, as a router on the way would.
+class Router {
+ public:
+  explicit Router(SimNetwork& network)
+      : port_(network, {.mac = mac, .frame_bytes_max = 1514}), nic_(port_.nic()) {}
+
+  /// `next_mtu` is what it claims; nobody should believe that.
+  void complain(Instant now, std::span<const std::byte> frame, std::uint16_t next_mtu) {
+    const auto quoted =
+        frame.subspan(ethernet_header_bytes, std::min<std::size_t>(548, frame.size() - 14));
+    Packet out[1];
+    REQUIRE(nic_.allocate(out) == 1);
+    const std::size_t icmp_bytes = icmp_header_bytes + quoted.size();
+    out[0].set_length(static_cast<std::uint32_t>(34 + icmp_bytes));
+    const auto bytes = out[0].bytes();
+    MacAddress to;
+    std::memcpy(to.octets.data(), frame.data() + 6, 6);
+    write_ethernet(bytes.first<ethernet_header_bytes>(), to, mac, EtherType::ipv4);
+    write_ipv4(
+        bytes.subspan<ethernet_header_bytes, ipv4_header_bytes>(),
+        {IpAddress::v4(10, 0, 0, 254), IpAddress::v4(load_be<std::uint32_t>(frame.data() + 26)),
+         IpProtocol::icmp, Ecn::not_capable, static_cast<std::uint16_t>(icmp_bytes)});
+    const auto icmp = bytes.subspan(34);
+    std::fill(icmp.begin(), icmp.begin() + icmp_header_bytes, std::byte{0});
+    icmp[0] = std::byte{3};
+    icmp[1] = std::byte{4};
+    store_be(icmp.data() + 6, next_mtu);
+    std::copy(quoted.begin(), quoted.end(), icmp.begin() + icmp_header_bytes);
+    store_be(icmp.data() + 2, internet_checksum(icmp));
+    (void)nic_.rx_burst(now, {});
+    (void)nic_.tx_burst(now, out);
+  }
+
+ private:
+  static constexpr MacAddress mac{{2, 0, 0, 0, 3, 1}};
+  SimPort port_;
+  SimNic nic_;
+};
+
 struct Narrowing {
   explicit Narrowing(std::uint32_t mtu_bytes)
       : hosts(HostsOptions{.mtu_bytes = mtu_bytes}), stream(mtu_bytes, 0, 64 * 1024) {
     for (std::uint32_t i = 0; i < 2; ++i)
-      hosts[i].watch = [this](Instant, std::span<const std::byte> frame) {
-        return frame.size() - ethernet_header_bytes > path_mtu_bytes;
+      hosts[i].watch = [this](Instant now, std::span<const std::byte> frame) {
+        const bool too_big = frame.size() - ethernet_header_bytes > path_mtu_bytes;
+        if ((too_big && tells) || lies) {
+          router.complain(now, frame, 68);
+          ++told;
+        }
+        return too_big;
       };
     hosts.app(1).on_event = [this](FlowKey, const FlowEvent& event) {
       if (event.kind == FlowEventKind::message) stream.arrived(event);
@@ -37,7 +81,11 @@ struct Narrowing {
 
   Hosts<> hosts;
   Stream stream;
+  Router router{hosts.network()};
   std::uint32_t path_mtu_bytes = 9000;
+  bool tells = false;  // the router on the way says what it could not carry
+  bool lies = false;   // somebody says so of every packet
+  std::uint32_t told = 0;
   FlowKey flow;
 };
 
@@ -90,4 +138,42 @@ TEST_CASE("A19: a path of 1500 bytes that shrinks to 1280 is repaired within 6 P
 TEST_CASE("A19: a path of 9000 bytes that shrinks to 1280 is repaired within 6 PTO, and grows back",
           "[A19]") {
   shrink_and_grow(9000);
+}
+
+TEST_CASE("A19: told by the network that packets are too big a flow repairs within 2 PTO",
+          "[A19]") {
+  Narrowing world{9000};
+  auto& hosts = world.hosts;
+  REQUIRE(world.busy_until([&] { return hosts.info(0, world.flow).packet_bytes == 8972; }, 1ms));
+  world.busy_until([] { return false; }, 5ms);
+  const FlowInfo before = hosts.info(0, world.flow);
+  world.tells = true;
+  world.path_mtu_bytes = 1280;
+  const Instant shrunk_at = hosts.now();
+  const auto smaller = [&] { return hosts.info(0, world.flow).packet_bytes == 1232; };
+  REQUIRE(world.busy_until(smaller, 10ms));
+  const double timeouts = static_cast<double>((hosts.now() - shrunk_at).count()) /
+                          static_cast<double>(probe_timeout_of(before).count());
+  WARN("told: smaller after " << timeouts << " PTO");
+  CHECK(world.told > 0);
+  CHECK(timeouts <= 2.0);
+  world.busy_until([] { return false; }, 2ms);
+  const auto all_arrived = [&] { return world.stream.arrived() == world.stream.offered(); };
+  CHECK(hosts.run_until(all_arrived, hosts.now() + 1s));
+  CHECK(world.stream.right());
+  hosts.converge();
+}
+
+TEST_CASE("A19: a forged word that packets are too big is not believed", "[A19]") {
+  Narrowing world{9000};
+  auto& hosts = world.hosts;
+  REQUIRE(world.busy_until([&] { return hosts.info(0, world.flow).packet_bytes == 8972; }, 1ms));
+  world.lies = true;
+  world.busy_until([] { return false; }, 2ms);
+  CHECK(world.told > 100);
+  CHECK(hosts.info(0, world.flow).packet_bytes == 8972);
+  world.lies = false;
+  const auto all_arrived = [&] { return world.stream.arrived() == world.stream.offered(); };
+  CHECK(hosts.run_until(all_arrived, hosts.now() + 1s));
+  hosts.converge();
 }

@@ -216,6 +216,7 @@ class Engine {
   template <class Handle>
   void handle_burst(std::size_t count, Handle&& handle) noexcept;
   Drop receive_frame(const Packet& packet, Arrival& arrival) noexcept;
+  Drop packet_too_big(const UdpArrival& quoted) noexcept;
   Drop receive_datagram(const UdpArrival& from, const Arrival& arrival, Way way) noexcept;
   Drop receive_syn(const UdpArrival& from, const Arrival& arrival, Way way) noexcept;
   Drop open_server_flow(const UdpArrival& from, const Arrival& arrival,

@@ -26,6 +26,7 @@
 #include <proa/wire/icmpv6.hpp>
 #include <proa/wire/ip.hpp>
 #include <proa/wire/ipv6.hpp>
+#include <proa/wire/packet_too_big.hpp>
 #include <proa/wire/udp.hpp>
 
 namespace proa {
@@ -41,12 +42,17 @@ struct UdpArrival {
   ByteView payload;
 };
 
-enum class Arrived : std::uint8_t { datagram, consumed, refused };
+enum class Arrived : std::uint8_t {
+  datagram,
+  consumed,
+  refused,
+  too_big,  // the network could not carry a packet of ours: `datagram` names its peer and bytes
+};
 
 struct Classified {
   Arrived kind = Arrived::refused;
   Drop drop = Drop::none;  // of `refused`
-  UdpArrival datagram;     // of `datagram`
+  UdpArrival datagram;     // of `datagram` and `too_big`
 };
 
 struct InterfaceCounters {
@@ -217,10 +223,12 @@ class Interface {
   [[nodiscard]] Drop take_ipv6(const EthernetFrame& frame, const Packet& packet, Instant now,
                                Classified& out) noexcept;
   [[nodiscard]] Drop take_udp(const IpPacket& ip, const Packet& packet, UdpArrival& out) noexcept;
-  [[nodiscard]] Drop take_icmp(const EthernetFrame& frame, const IpPacket& ip,
-                               Instant now) noexcept;
-  [[nodiscard]] Drop take_icmpv6(const EthernetFrame& frame, const IpPacket& ip,
-                                 Instant now) noexcept;
+  [[nodiscard]] Drop take_icmp(const EthernetFrame& frame, const IpPacket& ip, Instant now,
+                               Classified& out) noexcept;
+  [[nodiscard]] Drop take_icmpv6(const EthernetFrame& frame, const IpPacket& ip, Instant now,
+                                 Classified& out) noexcept;
+  template <class Icmp>
+  [[nodiscard]] Drop take_too_big(const Icmp& icmp, Instant now, Classified& out) noexcept;
   template <class Icmp>
   [[nodiscard]] Drop answer_echo(const EthernetFrame& frame, const IpPacket& ip,
                                  const Icmp& request, Instant now) noexcept;

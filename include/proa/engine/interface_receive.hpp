@@ -147,7 +147,7 @@ inline Drop Interface::take_ipv4(const EthernetFrame& frame, const Packet& packe
   if (!plan_.owns(ip->destination)) return Drop::not_for_us;
   if (!is_host_v4(ip->source.to_v4())) return Drop::bad_ip_source;
   if (ip->protocol == static_cast<std::uint8_t>(IpProtocol::icmp))
-    return take_icmp(frame, *ip, now);
+    return take_icmp(frame, *ip, now, out);
   if (ip->protocol != static_cast<std::uint8_t>(IpProtocol::udp)) return Drop::not_udp;
   const Drop drop = take_udp(*ip, packet, out.datagram);
   if (drop != Drop::none) return drop;
@@ -165,7 +165,7 @@ inline Drop Interface::take_ipv6(const EthernetFrame& frame, const Packet& packe
   const auto ip = parse_ipv6(frame.payload);
   if (!ip) return ip.error();
   if (ip->protocol == static_cast<std::uint8_t>(IpProtocol::icmpv6))
-    return take_icmpv6(frame, *ip, now);
+    return take_icmpv6(frame, *ip, now, out);
   if (!to_us || !plan_.owns(ip->destination)) return Drop::not_for_us;
   if (!ipv6::is_host(ip->source)) return Drop::bad_ip_source;
   if (ip->protocol != static_cast<std::uint8_t>(IpProtocol::udp)) return Drop::not_udp;
@@ -197,17 +197,32 @@ inline Drop Interface::take_udp(const IpPacket& ip, const Packet& packet,
 
 // --- ICMP ---------------------------------------------------------------------------------------
 
-inline Drop Interface::take_icmp(const EthernetFrame& frame, const IpPacket& ip,
-                                 Instant now) noexcept {
+/// RFC 8899 (4.6): what the network says is not believed, it only makes the flow look for itself.
+template <class Icmp>
+Drop Interface::take_too_big(const Icmp& icmp, Instant now, Classified& out) noexcept {
+  const auto quoted = parse_packet_too_big(icmp);
+  if (!quoted) return quoted.error();
+  if (!plan_.owns(quoted->source)) return Drop::not_for_us;
+  if (!echo_limit_.allow(now)) return Drop::control_limit;
+  out.kind = Arrived::too_big;
+  out.datagram.source = quoted->destination;
+  out.datagram.destination = quoted->source;
+  out.datagram.payload = quoted->bytes;
+  return Drop::none;
+}
+
+inline Drop Interface::take_icmp(const EthernetFrame& frame, const IpPacket& ip, Instant now,
+                                 Classified& out) noexcept {
   const auto icmp = parse_icmp(ip.payload);
   if (!icmp) return icmp.error();
+  if (icmp->type == IcmpType::unreachable) return take_too_big(*icmp, now, out);
   if (icmp->type != IcmpType::echo_request || icmp->code != 0) return Drop::icmp_ignored;
   return answer_echo(frame, ip, *icmp, now);
 }
 
 /// Neighbour messages also come to the groups of our addresses, everything else to us alone.
-inline Drop Interface::take_icmpv6(const EthernetFrame& frame, const IpPacket& ip,
-                                   Instant now) noexcept {
+inline Drop Interface::take_icmpv6(const EthernetFrame& frame, const IpPacket& ip, Instant now,
+                                   Classified& out) noexcept {
   const bool to_us = frame.destination == plan_.options.mac && plan_.owns(ip.destination);
   if (!to_us && !plan_.owns(ip.destination) && !is_our_group(ip.destination))
     return Drop::not_for_us;
@@ -227,6 +242,8 @@ inline Drop Interface::take_icmpv6(const EthernetFrame& frame, const IpPacket& i
       if (!ipv6::is_link_local(ip.source) || ip.hops != 1) return Drop::icmp_ignored;
       announcer_.report_membership();
       return Drop::none;
+    case Icmpv6Type::packet_too_big:
+      return to_us ? take_too_big(*icmp, now, out) : Drop::icmp_ignored;
     case Icmpv6Type::echo_request:
       if (!to_us || !ipv6::is_host(ip.source) || icmp->code != 0) return Drop::icmp_ignored;
       return answer_echo(frame, ip, *icmp, now);

@@ -66,12 +66,27 @@ Drop Engine<NicT, AppSide, Policy>::receive_frame(const Packet& packet, Arrival&
   const Classified what = interface_.classify(packet, now_);
   if (what.kind != Arrived::datagram) [[unlikely]] {
     spread_news();
+    if (what.kind == Arrived::too_big) return packet_too_big(what.datagram);
     return what.kind == Arrived::refused ? what.drop : Drop::none;
   }
   if constexpr (Integrity::needs_udp_checksum)
     if (!what.datagram.udp_checksum_verified) return Drop::bad_checksum;
   arrival.congestion_experienced = what.datagram.congestion_experienced;
   return receive_datagram(what.datagram, arrival, {Via::nic, index_});
+}
+
+/// Routers quote at least 8 bytes after the IP header, mostly up to 576 in all (RFC 1812 4.3.2.3):
+/// then our flow id is among them, which nobody else knows. Another engine's flow finds out by its
+/// own probe timeouts.
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::packet_too_big(const UdpArrival& quoted) noexcept {
+  if (quoted.payload.size() < 12) return Drop::icmp_ignored;
+  const std::uint32_t slot = flows_.find_id(load_be<std::uint32_t>(quoted.payload.data() + 8));
+  if (slot == no_slot || flows_[slot].header.peer() != quoted.source) return Drop::icmp_ignored;
+  if constexpr (requires { flows_[slot].flow.on_packet_too_big(); })
+    flows_[slot].flow.on_packet_too_big();
+  touch(slot);
+  return Drop::none;
 }
 
 /// Looks only at what leads to the flow; the flow itself verifies and parses the packet.
