@@ -424,12 +424,14 @@ TEST_CASE("an address that answers our probe, or is probed too, is counted as a 
   const NeighbourMessage defence = message_in(control_frame(a, now), &packet);
   CHECK(defence.advertisement);
   CHECK_FALSE(defence.solicited);
+  CHECK_FALSE(defence.overrides);
   CHECK(packet.destination == ipv6::all_nodes);
   CHECK(see(a, six::unsolicited_advertisement(), now) == refused(Drop::bad_neighbour));
   CHECK(a.counters().address_conflicts == 2);
   CHECK(a.neighbour_count() == 0);
   // Later on a probe is answered and no conflict: whoever asks learns that the address is taken.
   CHECK(see(a, six::duplicate_probe(), now + 10s) == consumed);
+  CHECK(message_in(control_frame(a, now + 10s)).overrides);  // no longer tentative
   CHECK(a.counters().address_conflicts == 2);
 }
 
