@@ -58,7 +58,6 @@ class Engine {
     activate_touched();
     transmit();
     settle_touched();
-    if (to_ring_ != 0) ring_others();
   }
 
   // --- requests of the application's side, before or during pull() ---
@@ -228,7 +227,8 @@ class Engine {
 
   // handover_inline.hpp
   Drop hand_over(const UdpArrival& from, Via via, std::uint32_t owner) noexcept;
-  [[nodiscard]] bool take_handovers() noexcept;
+  [[nodiscard]] bool trade_with_others(Instant drained_before) noexcept;
+  [[nodiscard]] bool take_handovers(Instant drained_before) noexcept;
   void spread_news() noexcept;
   void ring_others() noexcept;
   // path_inline.hpp

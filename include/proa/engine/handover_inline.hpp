@@ -19,15 +19,25 @@ Drop Engine<NicT, AppSide, Policy>::hand_over(const UdpArrival& from, Via via,
   return Drop::none;
 }
 
+/// What others received for us, and the bells of those we received something for. True: nothing is
+/// left. An engine that is alone on its port never comes here.
+template <Nic NicT, class AppSide, class Policy>
+[[gnu::noinline]] bool Engine<NicT, AppSide, Policy>::trade_with_others(
+    Instant drained_before) noexcept {
+  const bool emptied = inbox_->empty() || take_handovers(drained_before);
+  if (to_ring_ != 0) ring_others();
+  return emptied;
+}
+
 /// True: the inbox was emptied.
 template <Nic NicT, class AppSide, class Policy>
-bool Engine<NicT, AppSide, Policy>::take_handovers() noexcept {
+bool Engine<NicT, AppSide, Policy>::take_handovers(Instant drained_before) noexcept {
   const std::uint32_t limit = options_.handovers_per_turn;
   const std::uint32_t taken = inbox_->drain(
       limit,
-      [this](const UdpArrival& from, Via via, std::uint32_t engine) {
+      [this, drained_before](const UdpArrival& from, Via via, std::uint32_t engine) {
         ++counters_.handed_to_us;
-        Arrival arrival{now_, now_ - drained_at_, from.congestion_experienced};
+        Arrival arrival{now_, now_ - drained_before, from.congestion_experienced};
         if (via == Via::loopback) arrival.uncertainty = {};
         const Drop drop = receive_datagram(from, arrival, {via, engine});
         if (drop != Drop::none) counters_.drops.add(drop);

@@ -21,15 +21,11 @@ bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
       handle_burst(count, [&](const Packet& packet) { return receive_frame(packet, arrival); });
     }
     if (count < rx_.size()) {
-      const bool drained = inbox_ == nullptr || inbox_->empty() || take_handovers();
       drained_at_ = now_;
-      return drained;
+      return true;
     }
-    if (report_.received >= options_.rx_packets_per_turn) break;
+    if (report_.received >= options_.rx_packets_per_turn) return false;
   }
-  if (inbox_ != nullptr && !inbox_->empty()) [[unlikely]]
-    static_cast<void>(take_handovers());
-  return false;
 }
 
 /// Handles rx_[0, count) and gives the packets back.

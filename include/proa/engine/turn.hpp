@@ -20,7 +20,10 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
     transmit();
   }
   if (touched_count_ != 0) settle_touched();
-  const bool drained = receive(clock);
+  const Instant drained_before = drained_at_;
+  bool drained = receive(clock);
+  if (inbox_ != nullptr) [[unlikely]]
+    drained = trade_with_others(drained_before) && drained;
   if (now_ - last_turn_at_ > options_.late_poll) [[unlikely]] {
     ++counters_.late_turns;
     catching_up_ = true;
@@ -34,8 +37,6 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
   if (memory_wanted_) [[unlikely]]
     serve_memory();
   deliver_events();
-  if (to_ring_ != 0) [[unlikely]]
-    ring_others();
   app_side_->publish(now_);
   return report_;
 }
