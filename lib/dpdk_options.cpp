@@ -109,7 +109,7 @@ Result set_driver(DpdkDriver& to, std::string_view name) {
 }
 
 bool has_capability(unsigned capability) {
-  std::ifstream status{"/proc/self/status"};
+  std::ifstream status{"/proc/thread-self/status"};  // threads may differ
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("CapEff:"))
       return ((std::stoull(line.substr(7), nullptr, 16) >> capability) & 1U) != 0;

@@ -362,6 +362,12 @@ void Daemon::take_answer(std::uint32_t engine, const EngineAnswer& answer) {
            "(address_conflicts in `proa status` counts its claims)",
            interfaces_[engines_[engine].interface].name);
       return;
+    case EngineAnswer::Kind::noticed:
+      // A full transmit ring is how a fast sender meets a slow wire: no reason to worry.
+      return log_(answer.notice.over || answer.notice.what == NicTrouble::tx_ring_full
+                      ? LogLevel::info
+                      : LogLevel::warning,
+                  "engine {}: {}", engine, text(answer.notice));
     case EngineAnswer::Kind::stopped:
       engines_[engine].stopped = true;
       return;

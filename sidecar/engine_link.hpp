@@ -14,6 +14,8 @@
 #include <proa/ipc/shm.hpp>
 #include <proa/transport/identity.hpp>
 
+#include "nic_watch.hpp"
+
 namespace proa::sidecar {
 
 struct FlowReport {
@@ -73,6 +75,7 @@ struct EngineAnswer {
     retired,   // the engine has nothing of channel `app` any more
     reported,
     conflict,  // another station claims an address of the interface; told once
+    noticed,   // something about the NIC: `notice`
     stopped,
   };
   Kind kind = Kind::stopped;
@@ -82,6 +85,7 @@ struct EngineAnswer {
   std::uint32_t session = 0;
   std::uint32_t request = 0;
   IpAddress peer{};
+  NicNotice notice{};
 };
 
 /// The two queues and the bells beside them. Threading: one control thread, one engine thread.

@@ -63,6 +63,8 @@ class EngineThread final : public EngineHost {
       tend_channels();
       if (engine_.interface().counters().address_conflicts != 0 && !conflict_told_) [[unlikely]]
         tell_conflict();
+      if (engine_.now() >= look_at_nic_at_) [[unlikely]]
+        look_at_nic();
       if (!report.idle()) {
         idler_.worked(engine_.now());
       } else if (idler_.rest(engine_.now())) {
@@ -88,6 +90,16 @@ class EngineThread final : public EngineHost {
     CPU_SET(static_cast<std::size_t>(options_.core), &cores);
     // A core that is not there was refused at start.
     static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof cores, &cores));
+  }
+
+  /// Counters of some drivers cost a system call: not in every turn.
+  void look_at_nic() noexcept {
+    look_at_nic_at_ = engine_.now() + nic_look;
+    nic_watch_.look(engine_.now(), nic_.link_up(), engine_.counters(), [&](const NicNotice& one) {
+      EngineAnswer answer{EngineAnswer::Kind::noticed};
+      answer.notice = one;
+      if (link_.can_answer()) link_.answer(answer);
+    });
   }
 
   // --- commands ---
@@ -281,6 +293,7 @@ class EngineThread final : public EngineHost {
   }
 
   static constexpr Duration longest_sleep = std::chrono::seconds{1};
+  static constexpr Duration nic_look = std::chrono::seconds{1};
   static constexpr Duration leaving_look = std::chrono::milliseconds{1};
 
   EngineHostOptions options_;
@@ -291,6 +304,8 @@ class EngineThread final : public EngineHost {
   ChannelAppSide apps_;
   Idler idler_;
   EngineT engine_;
+  NicWatch nic_watch_;
+  Instant look_at_nic_at_{};
   std::vector<Leaving> leaving_;  // by application
   std::uint32_t leaving_count_ = 0;
   std::vector<pollfd> watched_;

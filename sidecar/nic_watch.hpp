@@ -1,0 +1,86 @@
+// sidecar: what an operator should hear about a NIC: once when it begins, once when it is over.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <proa/base/time.hpp>
+#include <proa/engine/counters.hpp>
+
+namespace proa::sidecar {
+
+enum class NicTrouble : std::uint8_t {
+  link_down,
+  reset,
+  removed,
+  rx_overrun,
+  rx_pool_empty,
+  rx_errors,
+  tx_ring_full,
+  tx_pool_empty,
+  tx_errors,
+  count_,
+};
+[[nodiscard]] std::string_view text(NicTrouble trouble) noexcept;
+
+struct NicNotice {
+  NicTrouble what = NicTrouble::link_down;
+  bool over = false;
+  std::uint64_t times = 0;  // so far, or in all of this episode
+  Duration lasted{};
+};
+[[nodiscard]] std::string text(const NicNotice& notice);
+
+/// Makes episodes of counters, however fast they grow. An episode begins when its counter grows and
+/// is over when it has not for a while; the link's is over when it is up.
+class NicWatch {
+ public:
+  static constexpr Duration quiet_for = std::chrono::seconds{10};
+
+  /// Calls say(NicNotice) for what is new. The first look only remembers where the counters are.
+  template <class Say>
+  void look(Instant now, bool link_up, const EngineCounters& counters, Say&& say) noexcept {
+    const bool first = !std::exchange(looked_, true);
+    const auto seen = counts_of(counters);
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      Episode& episode = episodes_[i];
+      const auto what = static_cast<NicTrouble>(i);
+      const bool link = what == NicTrouble::link_down;
+      const std::uint64_t grown = seen[i] - std::exchange(episode.seen, seen[i]);
+      const bool begins = link ? !link_up : !first && grown != 0;
+      if (first && begins) episode.before = seen[i];
+      if (begins) {
+        episode.last = now;
+        if (!std::exchange(episode.on, true)) {
+          episode.since = now;
+          if (!first) episode.before = seen[i] - grown;
+          say(NicNotice{what, false, seen[i] - episode.before, {}});
+        }
+      } else if (episode.on && (link || now - episode.last >= quiet_for)) {
+        episode.on = false;
+        say(NicNotice{what, true, seen[i] - episode.before,
+                      (link ? now : episode.last) - episode.since});
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t count = static_cast<std::size_t>(NicTrouble::count_);
+  struct Episode {
+    std::uint64_t seen = 0, before = 0;
+    Instant since{}, last{};
+    bool on = false;
+  };
+  static std::array<std::uint64_t, count> counts_of(const EngineCounters& c) noexcept {
+    return {c.nic.link_downs, c.nic.resets,   c.nic.removals,  c.nic.rx_missed, c.nic.rx_no_buffer,
+            c.nic.rx_errors,  c.tx_ring_full, c.tx_pool_empty, c.nic.tx_errors};
+  }
+
+  std::array<Episode, count> episodes_{};
+  bool looked_ = false;
+};
+
+}  // namespace proa::sidecar

@@ -1,0 +1,85 @@
+// e2e: a proad whose cable is pulled and whose interface is made anew: it says so once, and after
+// it has given up its privileges, too.
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+
+#include "netns.hpp"
+#include "sidecar_support.hpp"
+
+using namespace proa;
+using namespace proa::e2e;
+
+namespace {
+
+struct Word {
+  char text[400] = {};
+  Word() = default;
+  explicit Word(const std::string& what) { what.copy(text, sizeof text - 1); }
+};
+
+bool shell(const std::string& command) { return std::system(command.c_str()) == 0; }
+
+/// Until proad's status or log is as wanted; empty, or what never happened.
+template <class Wanted>
+std::string until(const std::string& what, Wanted&& wanted) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!wanted()) {
+    if (std::chrono::steady_clock::now() > deadline) return "never: " + what;
+    ::usleep(50'000);  // looked at again; decides nothing
+  }
+  return {};
+}
+
+std::string live_through(const bench::TwoHosts& hosts) {
+  hosts.enter(0);
+  const Scratch scratch;
+  const std::string socket = scratch / "p.sock";
+  Program proad{
+      PROAD_PATH,
+      {"--nic", "af_packet,interface=wire0", "--address", "10.117.0.11/24", "--socket", socket},
+      scratch / "err"};
+  if (!proad.says("proad ready")) return "proad: " + proad.errors();
+  const auto counter = [&](const char* name) {
+    return number_in(status_of(socket, scratch), name);
+  };
+  const auto said = [&](const std::string& line) { return times(proad.errors(), line); };
+  std::string wrong;
+  const auto step = [&](const std::string& what, auto&& wanted) {
+    if (wrong.empty()) wrong = until(what, wanted);
+  };
+  if (!shell("ip link set wire0 down")) return "cannot pull the cable";
+  step("link down", [&] { return counter("nic_link_downs") == 1; });
+  step("link down said", [&] { return said("engine 0: the link is down\n") == 1; });
+  if (!shell("ip link set wire0 up")) return "cannot plug the cable in";
+  step("link up said", [&] { return said(": the link is down\n") == 2; });  // "over after ..."
+  // It is an ordinary user by now, and opens the new interface all the same.
+  if (!shell("ip link del wire0")) return "cannot delete the interface";
+  step("removal", [&] { return counter("nic_removals") == 1; });
+  if (!shell("ip link add wire0 type veth peer name other && ip link set other up && "
+             "ip link set wire0 up"))
+    return "cannot make the interface anew";
+  step("open again", [&] { return counter("nic_reopened") == 1; });
+  step("removal said", [&] { return said("engine 0: the device went away\n") == 1; });
+  return wrong.empty() ? "" : wrong + "\n" + proad.errors();
+}
+
+}  // namespace
+
+TEST_CASE(
+    "proad says once that the cable is pulled, and opens an interface again that was made anew",
+    "[root]") {
+  if (::geteuid() != 0) {
+    WARN("left out: network namespaces need root");
+    return;
+  }
+  auto hosts = bench::TwoHosts::make();
+  REQUIRE(hosts);
+  auto child = start_child([&](Control& parent) {
+    parent.send(Word{live_through(*hosts)});
+    return 0;
+  });
+  const auto word = child.control().receive<Word>(120s);
+  REQUIRE(word);
+  CHECK(std::string{word->text} == "");
+}

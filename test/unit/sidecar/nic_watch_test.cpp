@@ -1,0 +1,83 @@
+// sidecar: an operator hears of a NIC's trouble once, and once that it is over.
+#include <catch2/catch.hpp>
+
+#include <vector>
+
+#include "../../../sidecar/nic_watch.hpp"
+
+using namespace proa;
+using namespace proa::sidecar;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Heard {
+  std::vector<NicNotice> notices;
+  void operator()(const NicNotice& notice) { notices.push_back(notice); }
+};
+
+}  // namespace
+
+TEST_CASE("a counter that grows at every look is said once, and its sum when it rests") {
+  NicWatch watch;
+  Heard heard;
+  EngineCounters counters;
+  counters.nic.rx_missed = 1000;  // from before: nobody's trouble now
+  Instant now = Instant{} + 1s;
+  watch.look(now, true, counters, heard);
+  CHECK(heard.notices.empty());
+  for (int i = 0; i < 100; ++i) {
+    counters.nic.rx_missed += 7;
+    watch.look(now += 1s, true, counters, heard);
+  }
+  REQUIRE(heard.notices.size() == 1);
+  CHECK(heard.notices[0].what == NicTrouble::rx_overrun);
+  CHECK_FALSE(heard.notices[0].over);
+  for (int i = 0; i < 9; ++i) watch.look(now += 1s, true, counters, heard);
+  CHECK(heard.notices.size() == 1);
+  watch.look(now += 1s, true, counters, heard);
+  REQUIRE(heard.notices.size() == 2);
+  CHECK(heard.notices[1].over);
+  CHECK(heard.notices[1].times == 700);
+  CHECK(heard.notices[1].lasted == 99s);
+  CHECK(text(heard.notices[1]) == "over, 700 times in 99.0 s: the receive ring overran");
+}
+
+TEST_CASE(
+    "a link's episode is over as soon as it is up, also one that began before the first look") {
+  NicWatch watch;
+  Heard heard;
+  EngineCounters counters;
+  Instant now{};
+  watch.look(now, false, counters, heard);
+  watch.look(now += 1s, false, counters, heard);
+  watch.look(now += 1s, true, counters, heard);
+  counters.nic.link_downs = 1;
+  watch.look(now += 1s, false, counters, heard);
+  REQUIRE(heard.notices.size() == 3);
+  CHECK(text(heard.notices[0]) == "the link is down");
+  CHECK(text(heard.notices[1]) == "over after 2.0 s: the link is down");
+  CHECK_FALSE(heard.notices[2].over);
+}
+
+TEST_CASE("every trouble has its own counter and its own words") {
+  std::vector<std::string> words;
+  const auto grown = [&](std::uint64_t& counter, EngineCounters& counters) {
+    NicWatch watch;
+    Heard heard;
+    watch.look(Instant{}, true, counters, heard);
+    ++counter;
+    watch.look(Instant{} + 1s, true, counters, heard);
+    REQUIRE(heard.notices.size() == 1);
+    words.push_back(text(heard.notices[0]));
+  };
+  EngineCounters c;
+  for (std::uint64_t* counter :
+       {&c.nic.resets, &c.nic.removals, &c.nic.rx_missed, &c.nic.rx_no_buffer, &c.nic.rx_errors,
+        &c.tx_ring_full, &c.tx_pool_empty, &c.nic.tx_errors})
+    grown(*counter, c);
+  CHECK(words == std::vector<std::string>{
+                     "the driver asked for a reset", "the device went away",
+                     "the receive ring overran", "no buffer for received packets", "receive errors",
+                     "the transmit ring is full", "no packet to send with", "transmit errors"});
+}
