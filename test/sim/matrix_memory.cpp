@@ -203,3 +203,41 @@ TEST_CASE("Many flows over very little memory go on as memory comes free, not on
   WARN(looks << " looks");
   CHECK(looks <= 4 * 75);
 }
+
+TEST_CASE("100,000 flows over one memory of 8 MiB all get their turn", "[A28]") {
+  const std::uint32_t count = in_full() ? 100'000 : 10'000;
+  constexpr std::uint32_t length = 3000;
+  // Application ports of one address are 65,535: two hosts of clients.
+  Hosts<> hosts{HostsOptions{.hosts = 3,
+                             .flows_max = count + 16,
+                             .receive_bytes = std::uint64_t{8} << 20U,
+                             .message_bytes_max = 64 * 1024}};
+  std::map<std::uint32_t, std::uint32_t> flow_of;
+  std::uint32_t arrived = 0, wrong = 0;
+  HostApp& app = hosts.app(receiver);
+  app.on_event = [&](FlowKey key, const FlowEvent& event) {
+    if (event.kind != FlowEventKind::message) return;
+    ++arrived;
+    const ContentKey content{31, flow_of[key.value], 0, 0};
+    if (event.message.length != length || !PatternMemory::holds(content, event.message)) ++wrong;
+  };
+  const auto client = [](std::uint32_t i) { return i % 2 == 0 ? 0U : 2U; };
+  std::vector<FlowKey> flows;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    flows.push_back(hosts.connect(client(i), receiver));
+    flow_of[hosts.accepted(receiver, 0, hosts.info(client(i), flows[i])).value] = i;
+  }
+  app.reads = false;  // until nothing more fits
+  for (std::uint32_t i = 0; i < count; ++i)
+    REQUIRE(hosts.offer(client(i), 0, flows[i], {31, i, 0, 0}, length) == Reason::none);
+  hosts.run_for(5ms);
+  CHECK(arrived == 0);
+  const Instant began = hosts.now();
+  app.reads = true;
+  hosts.poll(receiver);
+  CHECK(hosts.run_until([&] { return arrived == count; }, began + 20s));
+  WARN(count << " flows in " << (hosts.now() - began).count() / 1000 << " us");
+  CHECK(wrong == 0);
+  CHECK(app.memory.most_received_bytes() <= std::uint64_t{8} << 20U);
+  hosts.converge();
+}

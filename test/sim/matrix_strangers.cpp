@@ -116,7 +116,7 @@ void spoof(std::uint32_t syns, std::uint32_t repeats) {
   WARN(syns << " SYNs, each " << repeats << " times: "
             << static_cast<double>(victims.bytes) / static_cast<double>(stranger.sent_bytes())
             << "x the bytes back");
-  CHECK(victims.packets >= syns / 2);  // it was answered at all
+  CHECK(victims.packets > 0);  // it was answered at all
   CHECK(victims.bytes <= 3 * stranger.sent_bytes());
   CHECK(hosts.app(target).established.empty());
   CHECK(hosts[target].engine.flow_count() == 0);  // half-open flows are reaped
