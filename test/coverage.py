@@ -45,7 +45,7 @@ def count(root, build):
     lines = collections.defaultdict(lambda: collections.defaultdict(int))
     branches = collections.defaultdict(lambda: collections.defaultdict(int))
     for data in build.rglob("*.gcda"):
-        done = subprocess.run(["gcov", "--json-format", "--branch-counts", "--stdout", data.resolve()], cwd=build,
+        done = subprocess.run(["gcov", "--json-format", "--branch-probabilities", "--branch-counts", "--stdout", data.resolve()], cwd=build,
                               check=False, capture_output=True, text=True)
         for text in filter(None, done.stdout.splitlines()):
             for file in json.loads(text)["files"]:

@@ -51,5 +51,5 @@ debug='-Doptimization=1 -Dcpp_args=-g1 -Db_lundef=false'
 round release '--buildtype=release' '' --no-suite long
 CXX=clang++ round asan "$debug -Db_sanitize=address,undefined -Dtidy=false" programs \
   --timeout-multiplier 4 --no-suite bench --no-suite long
-round tsan "$debug -Db_sanitize=thread -Dbench=false -Dtidy=false" 'test/thread_tests' \
+round tsan "$debug -Db_sanitize=thread -Dbench=false -Dtidy=false" 'test/thread_tests test/spin/spin' \
   --timeout-multiplier 5 --suite threads

@@ -15,6 +15,8 @@
 
 #include <proa/base/time.hpp>
 
+#include "traces.hpp"
+
 namespace proa::sim {
 
 struct Arguments {
@@ -23,6 +25,7 @@ struct Arguments {
   std::uint64_t repeat_every = 50;  // every so many seeds one is run twice: same trace?
   bool trace = false;
   std::string pcap;
+  std::string traces;  // file of expected traces
 };
 
 struct Verdict {
@@ -40,6 +43,7 @@ inline int usage(const char* program, bool captures) {
       "usage: %s [--seeds FIRST COUNT | --seed N] [options]\n"
       "  --seeds FIRST COUNT  run these seeds (default 1 100)\n"
       "  --seed N             run one\n"
+      "  --traces FILE        compare every seed's trace with the file's\n"
       "  --audit-every N      calls between two checks of all invariants (default 16)\n%s",
       program,
       captures ? "  --pcap FILE          write all frames as pcapng\n"
@@ -61,6 +65,8 @@ inline bool parse(int argc, char** argv, Arguments& out) {
       out.audit_every = std::max(1U, static_cast<std::uint32_t>(number()));
     } else if (a == "--pcap" && i + 1 < argc) {
       out.pcap = argv[++i];
+    } else if (a == "--traces" && i + 1 < argc) {
+      out.traces = argv[++i];
     } else if (a == "--trace") {
       out.trace = true;
     } else {
@@ -89,6 +95,7 @@ int run_seeds(const char* program, const Arguments& arguments, Run run, Summary 
   std::signal(SIGABRT, detail::on_abort);
   const auto began = std::chrono::steady_clock::now();
   std::uint64_t failed = 0;
+  Traces traces{arguments.traces};
   const auto n = [](std::uint64_t v) { return static_cast<unsigned long long>(v); };
   for (std::uint64_t i = 0; i < arguments.count; ++i) {
     const std::uint64_t seed = arguments.first + i;
@@ -98,6 +105,7 @@ int run_seeds(const char* program, const Arguments& arguments, Run run, Summary 
     const bool repeat = arguments.count > 1 && i % arguments.repeat_every == 0;
     if (repeat && verdict.failure.empty() && run(seed).trace != verdict.trace)
       verdict.failure = "two runs of the same seed differ";
+    traces.add(seed, verdict.trace);
     if (verdict.failure.empty()) continue;
     ++failed;
     std::printf("FAIL seed %llu at %.3f ms: %s\n", n(seed), seconds(verdict.ended) * 1e3,
@@ -106,7 +114,7 @@ int run_seeds(const char* program, const Arguments& arguments, Run run, Summary 
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - began;
   summary(wall.count());
   if (failed > 0) std::printf("%llu seeds failed\n", n(failed));
-  return failed == 0 ? 0 : 1;
+  return failed == 0 && traces.hold() ? 0 : 1;
 }
 
 }  // namespace proa::sim

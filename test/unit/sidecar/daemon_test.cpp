@@ -12,8 +12,7 @@
 #include <proa/base/prng.hpp>
 #include <proa/sidecar.hpp>
 
-#include "../../../sidecar/daemon.hpp"
-#include "../../../sidecar/interface_setup.hpp"
+#include "../../boat_without_nic.hpp"
 
 using namespace proa;
 using namespace proa::sidecar;
@@ -22,60 +21,7 @@ using namespace std::chrono_literals;
 namespace {
 
 using Net = Stack<Sidecar>;
-
-/// proad without main(): one interface without a NIC.
-class Boat {
- public:
-  explicit Boat(const std::string& more = "", const std::string& of_interface = "") {
-    static int boats = 0;
-    path_ = "/tmp/proa-daemon-test-" + std::to_string(::getpid()) + "-" + std::to_string(boats++);
-    const std::string toml = "log_level = 'error'\n[control]\nsocket = '" + path_ +
-                             "'\n[applications]\nsend_memory = '2 MiB'\nreceive_memory = '4 MiB'\n"
-                             "message_max = '1 MiB'\n" +
-                             more + "\n[[interface]]\nnic = 'none'\naddresses = '10.0.0.1/24'\n" +
-                             of_interface;
-    auto config = parse_config(toml, "test.toml");
-    if (!config) throw std::runtime_error{config.error()};
-    auto access = Access::make(*config, ::getuid());
-    std::vector<NamedInterface> interfaces;
-    for (const InterfaceConfig& interface : config->interfaces) {
-      auto host = open_lonely_interface(*config, interface);
-      if (!access || !host) throw std::runtime_error{"no boat"};
-      interfaces.push_back({"proa" + std::to_string(interfaces.size()), std::move(*host)});
-    }
-    daemon_ = std::make_unique<Daemon>(*config, std::move(*access), std::move(interfaces),
-                                       Log{config->log_level});
-    if (auto opened = daemon_->open(); !opened) throw std::runtime_error{opened.error()};
-    thread_ = std::thread{[this] { daemon_->run(stop_.get(), "me"); }};
-  }
-  Boat(const Boat&) = delete;
-  Boat& operator=(const Boat&) = delete;
-  ~Boat() { sink(); }
-
-  void sink() {
-    if (!thread_.joinable()) return;
-    const std::uint64_t one = 1;
-    REQUIRE(::write(stop_.get(), &one, sizeof one) == sizeof one);
-    thread_.join();
-    daemon_.reset();
-  }
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] Net board(const std::string& name) const {
-    return Net{Sidecar::Options::parse("socket=" + path_ + ";name=" + name)};
-  }
-  [[nodiscard]] std::string status(const std::string& query) const {
-    auto control = ControlClient::connect(path_, 5s);
-    if (!control) return control.error();
-    auto text = control->status(query, 5s);
-    return text ? *text : text.error();
-  }
-
- private:
-  std::string path_;
-  OwnedFd stop_{::eventfd(0, EFD_CLOEXEC)};
-  std::unique_ptr<Daemon> daemon_;
-  std::thread thread_;
-};
+using Boat = proa::test::BoatWithoutNic;
 
 Endpoint here(std::uint16_t port) { return {IpAddress::v4(10, 0, 0, 1), port}; }
 
