@@ -48,8 +48,9 @@ def count(root, build):
         done = subprocess.run(["gcov", "--json-format", "--branch-probabilities", "--branch-counts", "--stdout", data.resolve()], cwd=build,
                               check=False, capture_output=True, text=True)
         for text in filter(None, done.stdout.splitlines()):
-            for file in json.loads(text)["files"]:
-                path = (build / file["file"]).resolve()
+            counted = json.loads(text)
+            for file in counted["files"]:
+                path = pathlib.Path(counted["current_working_directory"], file["file"]).resolve()
                 if not str(path).startswith(str(root / FOLDER)):
                     continue
                 add_file(file, lines[path.name], branches[path.name])
