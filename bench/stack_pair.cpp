@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <proa/in_process.hpp>
+#include <proa/nic/lossy_port.hpp>
 
 #include "apps/connect.hpp"
 #include "apps/echo.hpp"
@@ -15,7 +17,8 @@
 namespace proa::bench {
 namespace {
 
-using Net = Stack<InProcess<DpdkNic>>;
+using PlainNet = Stack<InProcess<DpdkNic>>;
+using LossyNet = Stack<InProcess<Lossy<DpdkNic>>>;
 using tl::unexpected;
 
 constexpr std::uint16_t port = 7000;
@@ -26,11 +29,27 @@ IpAddress address_of(std::size_t end, bool ipv6) {
   return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + end));
 }
 
+/// What an end's NIC does to what it sends. Without loss every packet still takes the same way
+/// through the decorator, so that lossy cases are compared with their like.
+LossyFaults faults_of(const StackSetup& setup) {
+  static constexpr std::uint64_t no_packet = std::numeric_limits<std::uint64_t>::max();
+  LossyFaults out;
+  out.drop_ppm = *setup.loss_ppm;
+  out.drop_list = {&no_packet, 1};
+  return out;
+}
+
+template <class Net>
 tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end,
                                           const StackSetup& setup) {
   auto options = Net::Options::parse(setup.options);
   if (!options) return unexpected(options.error());
-  options->nic = wire.enter(end);
+  using NicOptions = decltype(options->nic);
+  options->nic = NicOptions{wire.enter(end)};
+  if constexpr (requires { options->nic.tx; }) {
+    options->nic.tx = faults_of(setup);
+    options->nic.seed = end + 1;
+  }
   options->interface.mtu_bytes = wire.mtu();
   options->interface.addresses = {{address_of(end, false), 24}, {address_of(end, true), 64}};
   return Net::open(*options);
@@ -47,6 +66,7 @@ class Told {
   std::uint32_t asked_ = 0;
 };
 
+template <class Net>
 Outcome echo_client(Net& net, const StackSetup& setup) {
   EchoOptions options;
   options.peer = {address_of(1, setup.ipv6), port};
@@ -67,6 +87,7 @@ Outcome echo_client(Net& net, const StackSetup& setup) {
   return sample;
 }
 
+template <class Net>
 Outcome connect_client(Net& net, const StackSetup& setup) {
   ConnectOptions options;
   options.peer = {address_of(1, setup.ipv6), port};
@@ -82,6 +103,7 @@ Outcome connect_client(Net& net, const StackSetup& setup) {
   return sample;
 }
 
+template <class Net>
 Outcome echo_server(Net& net, const StackSetup& setup, Control& control) {
   EchoServer<Net> server{net};
   if (setup.wait)
@@ -93,6 +115,7 @@ Outcome echo_server(Net& net, const StackSetup& setup, Control& control) {
 
 /// Sends until told to stop. The stack's own limits bound it, or `window` messages not yet known to
 /// have arrived.
+template <class Net>
 class Sender {
  public:
   Sender(Net& net, const StackSetup& setup) : net_(&net), setup_(setup), small_(setup.size) {}
@@ -151,7 +174,7 @@ class Sender {
   StackSetup setup_;
   Content content_;
   std::vector<std::byte> small_;
-  Net::Buffer buffer_;
+  typename Net::Buffer buffer_;
   std::uint64_t number_ = 0;
   std::uint32_t outstanding_ = 0;
   bool blocked_ = false;
@@ -159,6 +182,7 @@ class Sender {
 };
 
 /// Counts messages from a tenth of the time after the first one on.
+template <class Net>
 class Receiver {
  public:
   Receiver(Net& net, const StackSetup& setup) : net_(&net), setup_(setup) {}
@@ -188,7 +212,7 @@ class Receiver {
   }
 
  private:
-  void handle(const Net::Event& event) {
+  void handle(const typename Net::Event& event) {
     if (event.kind == EventKind::closed)
       error_ = "the flow ended: " + std::string{text(event.reason)};
     if (event.kind != EventKind::message) return;
@@ -207,10 +231,10 @@ class Receiver {
 };
 
 /// Opens the stack, says so, waits to be told to begin, reports, stays until told to leave.
-template <class Body>
+template <class Net, class Body>
 int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control& control,
             const Body& body) {
-  auto net = open_stack(wire, end, setup);
+  auto net = open_stack<Net>(wire, end, setup);
   if (!net) return control.send(ReportMessage{unexpected(net.error())}), 1;
   pin(end == 0 ? setup.core_a : setup.core_b);
   if (const auto listening = net->listen({port}); !listening)
@@ -225,20 +249,19 @@ int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control&
   return outcome ? 0 : 1;
 }
 
-}  // namespace
-
-Outcome measure_stacks(const Wire& wire, const StackSetup& setup) {
+template <class Net>
+Outcome measure(const Wire& wire, const StackSetup& setup) {
   const bool stream = setup.kind == StackKind::stream;
   auto server = ChildProcess::start([&](Control& control) {
-    return run_end(wire, 1, setup, control, [&](Net& net) {
-      return stream ? Receiver{net, setup}.run() : echo_server(net, setup, control);
+    return run_end<Net>(wire, 1, setup, control, [&](Net& net) {
+      return stream ? Receiver<Net>{net, setup}.run() : echo_server(net, setup, control);
     });
   });
   if (!server) return unexpected(server.error());
   auto client = ChildProcess::start([&](Control& control) {
-    return run_end(wire, 0, setup, control, [&](Net& net) {
+    return run_end<Net>(wire, 0, setup, control, [&](Net& net) {
       if (setup.kind == StackKind::connect) return connect_client(net, setup);
-      return stream ? Sender{net, setup}.run(control) : echo_client(net, setup);
+      return stream ? Sender<Net>{net, setup}.run(control) : echo_client(net, setup);
     });
   });
   if (!client) return unexpected(client.error());
@@ -259,6 +282,12 @@ Outcome measure_stacks(const Wire& wire, const StackSetup& setup) {
   // The end that knows the cause is the one to quote.
   if (!last_words) return last_words;
   return outcome;
+}
+
+}  // namespace
+
+Outcome measure_stacks(const Wire& wire, const StackSetup& setup) {
+  return setup.loss_ppm ? measure<LossyNet>(wire, setup) : measure<PlainNet>(wire, setup);
 }
 
 }  // namespace proa::bench

@@ -1,6 +1,7 @@
 // bench: two processes with an in-process stack each on one wire: echo and streams, measured once.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <tl/expected.hpp>
@@ -27,7 +28,8 @@ struct StackSetup {
   bool wait = false;           // sleep instead of polling
   bool ipv6 = false;
   int core_a = 0, core_b = 1;
-  std::string options{};  // further stack options as text, for both ends
+  std::optional<std::uint32_t> loss_ppm{};  // of what each end sends, by Lossy<DpdkNic>; 0 too
+  std::string options{};                    // further stack options as text, for both ends
 };
 
 /// Starts both processes, measures once and ends them. End 0 has 10.117.0.11 and fd00:117::11, end
