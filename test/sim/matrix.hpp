@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "seeds.hpp"
 #include "transport_traits.hpp"
 
 namespace proa::sim {
@@ -42,28 +43,6 @@ inline LinkFaults random_loss(std::uint32_t ppm, std::uint32_t burst_max = 1) {
   return out;
 }
 
-/// The seeds of a row: PROA_SIM_SEED names one; PROA_SIM_SEEDS=few (sanitizers), short (the
-/// default) or all says how many.
-inline std::vector<std::uint64_t> seeds(std::uint32_t short_count, std::uint32_t all_count) {
-  if (const char* one = std::getenv("PROA_SIM_SEED")) return {std::strtoull(one, nullptr, 0)};
-  const char* set = std::getenv("PROA_SIM_SEEDS");
-  const std::string how_many = set == nullptr ? "short" : set;
-  std::uint32_t count = short_count;
-  if (how_many == "few") count = (short_count + 3) / 4;
-  if (how_many == "all") count = all_count;
-  std::vector<std::uint64_t> out;
-  for (std::uint64_t seed = 1; seed <= count; ++seed) out.push_back(seed);
-  return out;
-}
-/// Long parameters are asked for.
-inline bool in_full() {
-  const char* set = std::getenv("PROA_SIM_SEEDS");
-  return set != nullptr && std::string{set} == "all";
-}
-inline bool in_brief() {
-  const char* set = std::getenv("PROA_SIM_SEEDS");
-  return set != nullptr && std::string{set} == "few";
-}
 inline RunOptions run_options() {
   return {std::getenv("PROA_SIM_TRACE") != nullptr, in_full() ? 1024U : 256U};
 }

@@ -245,6 +245,7 @@ class SimPort {
   /// Empties all rings, as a driver's reset does.
   void reset() noexcept {
     for (auto& queue : queues_) {
+      queue.counters.rx_missed += queue.rx.size();
       for (auto* buffer : queue.rx) network_->give_back(buffer);
       queue.rx.clear();
       queue.tx.clear();

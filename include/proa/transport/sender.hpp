@@ -117,8 +117,12 @@ class Sender {
     last_eliciting_at_ = record.sent_at;
     const Duration gap = congestion_.pacing_interval(record.bytes);
     pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());
-    const bool full = packets_.in_flight_bytes() + record.bytes > congestion_.window_bytes();
-    window_limited_ = full || (gap != Duration::zero() && has_data());
+    // RFC 9002 7.8: a window that is not used does not grow. Pacing keeps back less than half of
+    // it.
+    const std::uint32_t in_flight = packets_.in_flight_bytes();
+    const std::uint32_t window = congestion_.window_bytes();
+    const bool paced = !pacer_.may_send(record.sent_at) && in_flight >= window / 2 && has_data();
+    window_limited_ = paced || in_flight + record.bytes > window;
   }
 
   Resolved on_ack(const AckInfo& ack, const Arrival& arrival, Memory& memory) noexcept {
