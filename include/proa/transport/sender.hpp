@@ -225,6 +225,7 @@ class Sender {
     std::uint32_t in_flight_before = 0;
     bool spurious = false;
     bool newest_is_new = false;  // the largest itself was newly acknowledged
+    bool reordered = false;      // one that the acknowledgement before named as missing
     Instant newest_sent_at{};
     Instant oldest_sent_at = never;
   };
@@ -239,6 +240,8 @@ class Sender {
     acked.in_flight_before = packets_.in_flight_bytes();
     const std::uint32_t top = ack.largest.since(packets_.oldest());
     const std::uint32_t low = top > ack.bits.count ? top - ack.bits.count : 0;
+    // Any acknowledgement speaks of the 64 packets below its largest at least.
+    const std::uint32_t judged = any_acked_ ? largest_acked_.since(packets_.oldest()) : 0;
     for (std::uint32_t i = low; i <= top; ++i) {
       SentPacket& packet = packets_.at(i);
       if (packet.state != PacketState::in_flight && packet.state != PacketState::lost) continue;
@@ -252,6 +255,7 @@ class Sender {
       out.content_acked |= packet.content;
       if (holds(packet.content, PacketContent::size_probe)) out.size_probe_acked = packet.bytes;
       if (packet.state == PacketState::lost) acked.spurious = true;
+      if (i < judged && judged - i <= 64) acked.reordered = true;
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
       acked.newest_is_new = i == top;
@@ -268,9 +272,10 @@ class Sender {
       const Duration rtt = arrival.now - acked.newest_sent_at;
       sample.rtt = std::max(rtt > ack.delay ? rtt - ack.delay : rtt, Duration{1});
     }
+    if (acked.reordered) rule_.on_reordering();
     if (acked.spurious) {
       ++spurious_losses_;
-      rule_.on_spurious_loss();
+      rule_.on_spurious_loss(index_of(ack.largest), sent_count_);
       congestion_.on_spurious_loss(arrival.now);
     }
     sample.now = arrival.now;
@@ -312,7 +317,7 @@ class Sender {
     }
     if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_in_a_row();
     if (loss.lost_bytes == 0) return;
-    rule_.on_real_loss();
+    rule_.on_loss(loss.newest_lost, sent_count_);
     loss.now = now;
     loss.smoothed_rtt = rtt_.smoothed();
     loss.next_number = sent_count_;

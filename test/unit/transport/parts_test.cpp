@@ -117,12 +117,36 @@ TEST_CASE("the reordering window widens with spurious losses up to one srtt", "[
   rtt.update(100us, 0us, 0us);
   LossRule rule;
   CHECK(rule.patience(rtt) == 125us);
-  rule.on_spurious_loss();
+  rule.on_spurious_loss(0, 10);
   CHECK(rule.patience(rtt) == 150us);
-  for (int i = 0; i < 20; ++i) rule.on_spurious_loss();
+  rule.on_spurious_loss(9, 12);  // sent before it widened: nothing was learned since
+  CHECK(rule.patience(rtt) == 150us);
+  rule.on_spurious_loss(10, 20);
+  CHECK(rule.patience(rtt) == 175us);
+  for (std::uint64_t i = 20; i < 40; ++i) rule.on_spurious_loss(i, i + 1);
   CHECK(rule.patience(rtt) == 200us);
-  for (int i = 0; i < 16; ++i) rule.on_real_loss();
+}
+
+TEST_CASE("the reordering window narrows after 16 recoveries without a spurious loss",
+          "[rfc8985-6.2]") {
+  RttEstimator rtt;
+  rtt.update(100us, 0us, 0us);
+  LossRule rule;
+  rule.on_spurious_loss(0, 10);
+  std::uint64_t next = 10;
+  const auto recover = [&] {
+    rule.on_loss(next, next + 5);
+    rule.on_loss(next + 1, next + 7);  // of the same recovery
+    next += 10;
+  };
+  for (int i = 0; i < 15; ++i) recover();
+  CHECK(rule.patience(rtt) == 150us);
+  rule.on_spurious_loss(0, 10);  // starts the count again
+  for (int i = 0; i < 15; ++i) recover();
+  CHECK(rule.patience(rtt) == 150us);
+  recover();
   CHECK(rule.patience(rtt) == 125us);
+  CHECK(rule.reordering_seen());  // for good
 }
 
 TEST_CASE("probe timeouts: early first, then doubling to one second", "[rfc9002-6.2]") {

@@ -1,0 +1,196 @@
+// The sending half of a flow: what it takes for lost, when it probes, and what it takes back.
+#include <array>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include <proa/mem/heap_memory.hpp>
+#include <proa/mem/scratch_pool.hpp>
+#include <proa/transport/sender.hpp>
+
+using namespace proa;
+
+namespace {
+
+/// Remembers what it was told.
+struct Witness {
+  std::uint32_t losses = 0, lost_packets = 0, undone = 0, persistent = 0;
+  void on_ack(const AckSample&) noexcept {}
+  void on_loss(const LossSample& loss) noexcept {
+    ++losses;
+    lost_packets += loss.lost_packets;
+  }
+  void on_spurious_loss(Instant) noexcept { ++undone; }
+  void on_persistent_congestion(Instant) noexcept { ++persistent; }
+  void on_packet_size(std::uint32_t) noexcept {}
+  [[nodiscard]] std::uint32_t window_bytes() const noexcept { return 1U << 20U; }
+  [[nodiscard]] Duration pacing_interval(std::uint32_t) const noexcept { return {}; }
+};
+
+/// A sender of messages of one packet each. Packets are named by when they were sent, from 0.
+struct Fixture {
+  HeapMemory memory{HeapMemory::Options{}};
+  ScratchPool pool{1U << 20U};
+  FlowOptions options;
+  PacketNumber first{0xffff'fff0U};
+  Sender<HeapMemory, Witness> sender{pool, options, first, options.packet_bytes_max};
+  Instant now{1s};
+
+  Fixture() { sender.credit().raise(CreditLimit{0}.plus(1U << 24U)); }
+  ~Fixture() { sender.clear(memory); }
+
+  void send(int packets = 1) {
+    for (int i = 0; i < packets; ++i) {
+      const auto block = memory.allocate_send(1000);
+      REQUIRE(block);
+      REQUIRE(sender.queue().push(*block, false));
+      send_data();
+    }
+  }
+  void send_data() {
+    REQUIRE(sender.may_send_data(now));
+    std::array<std::byte, 1400> packet{};
+    FrameWriter out{packet};
+    SentPacket record;
+    record.sent_at = now;
+    sender.write_data(out, memory, record);
+    REQUIRE(record.units != 0);
+    record.bytes = static_cast<std::uint16_t>(out.size());
+    record.state = PacketState::in_flight;
+    REQUIRE(sender.packets().can_send());
+    sender.on_sent(record);
+  }
+  /// All up to `largest` arrived but those.
+  Resolved acknowledge(std::uint32_t largest, const std::vector<std::uint32_t>& missing = {}) {
+    AckBits bits;
+    bits.words.fill(~std::uint64_t{0});
+    bits.dense = missing.empty();
+    for (const auto one : missing)
+      bits.words[(largest - 1 - one) / 64] &= ~(std::uint64_t{1} << ((largest - 1 - one) % 64));
+    const Resolved out = sender.on_ack({first.plus(largest), 0us, bits}, {now, {}, false}, memory);
+    REQUIRE(sender.broken_invariant() == nullptr);
+    return out;
+  }
+  [[nodiscard]] const Witness& told() const { return *sender.congestion().controller(); }
+};
+
+}  // namespace
+
+TEST_CASE("a packet is lost once three later ones are acknowledged", "[rfc9002-6.1.1]") {
+  Fixture f;
+  f.send(5);
+  f.now += 40us;
+  (void)f.acknowledge(2, {0});
+  CHECK(f.sender.lost_packets() == 0);
+  (void)f.acknowledge(3, {0});
+  CHECK(f.sender.lost_packets() == 1);
+  CHECK(f.told().losses == 1);
+  CHECK(f.sender.queue().has_lost());
+  f.send_data();  // a frame is sent again, in a packet of its own number
+  CHECK_FALSE(f.sender.queue().has_lost());
+  CHECK(f.sender.resent_bytes() == 1001);  // and its end mark
+  CHECK(f.sender.packets().next() == f.first.plus(6));
+}
+
+TEST_CASE("a packet is lost by time once a later one is acknowledged", "[rfc9002-6.1.2]") {
+  Fixture f;
+  f.send(2);
+  f.now += 40us;
+  (void)f.acknowledge(1, {0});
+  // srtt 40 us and a reordering window of a quarter of the minimum.
+  CHECK(f.sender.loss_deadline() == Instant{1s} + 50us);
+  f.now = f.sender.loss_deadline() - 1ns;
+  (void)f.sender.on_loss_timer(f.now);
+  CHECK(f.sender.lost_packets() == 0);
+  f.now += 1ns;
+  (void)f.sender.on_loss_timer(f.now);
+  CHECK(f.sender.lost_packets() == 1);
+  CHECK(f.sender.loss_deadline() == never);
+}
+
+TEST_CASE("a packet overtaken by two, not lost, ends the decision by count", "[rfc8985-6.2]") {
+  Fixture f;
+  f.send(3);
+  f.now += 40us;
+  (void)f.acknowledge(2, {0});
+  (void)f.acknowledge(2);  // there it is
+  f.send(10);
+  f.now += 40us;
+  (void)f.acknowledge(12, {3});
+  CHECK(f.sender.lost_packets() == 0);
+  f.now = f.sender.loss_deadline();
+  (void)f.sender.on_loss_timer(f.now);
+  CHECK(f.sender.lost_packets() == 1);
+}
+
+TEST_CASE("what arrives in order is no reordering, however old the acknowledgement",
+          "[rfc8985-6.2]") {
+  Fixture f;
+  f.send(20);
+  f.now += 40us;
+  (void)f.acknowledge(5);
+  (void)f.acknowledge(9);
+  (void)f.acknowledge(7);  // overtaken on the way
+  (void)f.acknowledge(19, {12});
+  CHECK(f.sender.lost_packets() == 1);  // by count, still
+}
+
+TEST_CASE("a loss that was none is noticed, taken back, and widens the reordering window",
+          "[rfc8985-6.2]") {
+  Fixture f;
+  f.send(5);
+  f.now += 40us;
+  (void)f.acknowledge(4, {0});
+  REQUIRE(f.sender.lost_packets() == 1);
+  f.send_data();
+  (void)f.acknowledge(4);  // the first one was only late
+  CHECK(f.sender.spurious_losses() == 1);
+  CHECK(f.told().undone == 1);
+  f.send(2);
+  f.now += 40us;
+  (void)f.acknowledge(7, {6});
+  CHECK(f.sender.loss_deadline() - (f.now - 40us) == 60us);  // two quarters
+}
+
+TEST_CASE("three probes in a row are persistent congestion, until what was sent before arrives",
+          "[rfc9002-7.6][rfc3522]") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  f.send(4);
+  for (int i = 0; i < 3; ++i) {
+    CHECK(f.told().persistent == 0);
+    f.now = f.sender.probe_deadline();
+    f.sender.on_probe_timer(f.now);
+    CHECK(f.sender.probe_due());
+  }
+  CHECK(f.told().persistent == 1);
+  (void)f.acknowledge(4);
+  CHECK(f.told().undone == 1);
+  CHECK(f.sender.probe_deadline() == never);
+  CHECK_FALSE(f.sender.probe_due());
+}
+
+TEST_CASE("an acknowledgement of what was never sent is told apart and changes nothing") {
+  Fixture f;
+  f.send(3);
+  f.now += 40us;
+  CHECK(f.acknowledge(3).acks_unsent);
+  CHECK(f.sender.packets().in_flight_packets() == 3);
+  CHECK(f.acknowledge(2).progress);
+  CHECK_FALSE(f.acknowledge(2).progress);  // twice
+  CHECK_FALSE(f.acknowledge(1).progress);  // older than all records
+  CHECK(f.sender.packets().in_flight_packets() == 0);
+}
+
+TEST_CASE("an acknowledgement that lay unread does not make packets late", "[rfc9002-6.1.2]") {
+  Fixture f;
+  f.send(2);
+  f.now += 10ms;  // this end was not looking
+  AckBits bits;
+  bits.words.fill(~std::uint64_t{0} << 1U);
+  bits.dense = false;
+  (void)f.sender.on_ack({f.first.plus(1), 0us, bits}, {f.now, 10ms - 40us, false}, f.memory);
+  CHECK(f.sender.lost_packets() == 0);
+}
