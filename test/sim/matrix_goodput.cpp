@@ -109,6 +109,18 @@ std::vector<std::string> grid() {
   return rows;
 }
 
+/// Within 10 % or 1 % of the link: runs are exactly repeatable, but any change of the transport
+/// sends other packets into the same losses, and that much is luck.
+bool alike(const std::string& reviewed, const std::string& now) {
+  std::istringstream a{reviewed}, b{now};
+  for (std::size_t i = 0; i < grid_ppm.size(); ++i) {
+    double x = -1, y = -1;
+    if (!(a >> x) || !(b >> y)) return false;
+    if (std::abs(x - y) > std::max(0.1 * x, 0.25)) return false;
+  }
+  return true;
+}
+
 const char* grid_head =
     "# Goodput in Gbit/s by controller, round trip, bytes the application keeps outstanding, and\n"
     "# random loss in both directions, on a link of 25 Gbit/s with messages of 16 KiB; one seed.\n"
@@ -160,6 +172,9 @@ TEST_CASE("the goodput grid is as reviewed", "[A4][grid]") {
   constexpr std::size_t key_length = 25;
   for (std::string line; std::getline(in, line);)
     if (line[0] != '#') reviewed[line.substr(0, key_length)] = line;
-  for (const auto& row : rows) CHECK(reviewed[row.substr(0, key_length)] == row);
+  for (const auto& row : rows) {
+    INFO("now:      " << row << "\nreviewed: " << reviewed[row.substr(0, key_length)]);
+    CHECK(alike(reviewed[row.substr(0, key_length)].substr(key_length), row.substr(key_length)));
+  }
   if (!in_brief()) CHECK(reviewed.size() == rows.size());
 }
