@@ -3,11 +3,12 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <proa/base/prng.hpp>
-#include <proa/in_process.hpp>
-#include <proa/nic/lossy_port.hpp>
+#include <proa/stack/stack.hpp>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -16,8 +17,6 @@
 #include "apps/content.hpp"
 
 namespace proa::e2e {
-
-using SoakNet = Stack<InProcess<Lossy<DpdkNic>>>;
 
 /// What a flow carries, all derived from its first message: both ends know the size and the bytes
 /// of every other one, so that a lost, repeated or swapped message is noticed too.
@@ -88,11 +87,12 @@ class Epoch {
 };
 
 /// Opens flows and plays their plans: each message must come back as it was sent.
+template <class Net>
 class SoakOpener {
  public:
   static constexpr std::size_t flows_max = 12;
 
-  SoakOpener(SoakNet& net, const Endpoint& peer, const Epoch& epoch, const bench::Content& content,
+  SoakOpener(Net& net, const Endpoint& peer, const Epoch& epoch, const bench::Content& content,
              SoakCounts& counts, std::uint64_t seed)
       : net_(&net),
         peer_(peer),
@@ -118,7 +118,7 @@ class SoakOpener {
     return "";
   }
 
-  [[nodiscard]] std::string handle(const SoakNet::Event& event) {
+  [[nodiscard]] std::string handle(const typename Net::Event& event) {
     Lane& lane = lanes_.at(event.flow.value);
     if (event.kind == EventKind::connected) lane.connected = true;
     if (event.kind == EventKind::writable) lane.blocked = false;
@@ -209,7 +209,7 @@ class SoakOpener {
     return "a flow we opened ended: " + std::string{text(reason)};
   }
 
-  SoakNet* net_;
+  Net* net_;
   Endpoint peer_;
   const Epoch* epoch_;
   const bench::Content* content_;
@@ -222,14 +222,15 @@ class SoakOpener {
 };
 
 /// Checks what the other host sends and sends it back.
+template <class Net>
 class SoakEchoer {
  public:
-  SoakEchoer(SoakNet& net, const Epoch& epoch, const bench::Content& content, SoakCounts& counts)
+  SoakEchoer(Net& net, const Epoch& epoch, const bench::Content& content, SoakCounts& counts)
       : net_(&net), epoch_(&epoch), content_(&content), counts_(&counts) {}
 
   [[nodiscard]] std::size_t flows() const noexcept { return served_.size(); }
 
-  [[nodiscard]] std::string handle(SoakNet::Event& event) {
+  [[nodiscard]] std::string handle(typename Net::Event& event) {
     if (event.kind == EventKind::accepted) {
       served_[event.flow.value].epoch = epoch_->number();
       ++counts_->accepted;
@@ -255,7 +256,7 @@ class SoakEchoer {
     std::optional<FlowPlan> plan{};
     std::uint64_t received = 0;
     bool blocked = false;
-    std::deque<SoakNet::Message> held{};  // not yet echoed
+    std::deque<typename Net::Message> held{};  // not yet echoed
   };
 
   std::string check(Served& served, std::span<const std::byte> bytes) {
@@ -293,7 +294,7 @@ class SoakEchoer {
     return "a flow the other host opened ended: " + std::string{text(reason)};
   }
 
-  SoakNet* net_;
+  Net* net_;
   const Epoch* epoch_;
   const bench::Content* content_;
   SoakCounts* counts_;
