@@ -63,12 +63,13 @@ tl::expected<void, std::string> become(const RunAs& run_as, const std::string& s
   };
   if (::chown(socket.c_str(), run_as.uid, run_as.gid) != 0)
     return failed_to("give the control socket to");
-  if (::setgroups(0, nullptr) != 0) return failed_to("leave the groups of root for");
-  if (::setresgid(run_as.gid, run_as.gid, run_as.gid) != 0) return failed_to("take the group of");
-  // Who asked to be killed with its parent means it as another user too; the system forgets it.
+  // Who asked to be killed with its parent means it as another user too; the system forgets it as
+  // soon as the user or the group changes.
   int with_parent = 0;
   ::prctl(PR_GET_PDEATHSIG, &with_parent);
   const pid_t parent = ::getppid();
+  if (::setgroups(0, nullptr) != 0) return failed_to("leave the groups of root for");
+  if (::setresgid(run_as.gid, run_as.gid, run_as.gid) != 0) return failed_to("take the group of");
   if (::setresuid(run_as.uid, run_as.uid, run_as.uid) != 0) return failed_to("become");
   if (with_parent != 0) {
     ::prctl(PR_SET_PDEATHSIG, with_parent);

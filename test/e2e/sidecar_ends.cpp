@@ -51,6 +51,34 @@ bool eventually(Done&& done) {
 
 }  // namespace
 
+TEST_CASE("A proad that was asked to die with its parent does, whatever user it has become") {
+  struct Started {
+    pid_t a, b;
+    char directory[32];  // the killed one cannot remove it
+  };
+  ChildProcess parent = start_child([](Control& control) {
+    const Hosts hosts{small_channels};
+    Started out{hosts.a.pid(), hosts.b.pid(), {}};
+    (hosts.scratch / "").copy(out.directory, sizeof out.directory - 1);
+    control.send(out);
+    while (!control.ready()) ::usleep(1'000);
+    return 0;
+  });
+  const auto started = parent.control().receive<Started>(patience);
+  REQUIRE(started);
+  ::kill(parent.pid(), SIGKILL);
+  // Of a process that nobody has waited for yet the command line is empty.
+  const auto gone = [](pid_t pid) {
+    return read_file("/proc/" + std::to_string(pid) + "/cmdline").empty();
+  };
+  const bool both_gone = eventually([&] { return gone(started->a) && gone(started->b); });
+  std::filesystem::remove_all(started->directory);
+  CHECK(both_gone);
+  if (both_gone) return;
+  ::kill(started->a, SIGTERM);
+  ::kill(started->b, SIGTERM);
+}
+
 TEST_CASE("A killed application's peer is told application_gone, others go on") {
   const Hosts hosts;
   const ChildProcess server = echo_server(hosts.socket(1), 7000);
