@@ -27,7 +27,7 @@ while (($#)); do
   esac
   shift || proa_fail "demo.sh: the last option needs a value; see --help."
 done
-[[ $seconds =~ ^[0-9]+([.][0-9]+)?$ && $seconds != 0 ]] ||
+[[ $seconds =~ ^[0-9]+([.][0-9]+)?$ && $seconds =~ [1-9] ]] ||
   proa_fail "demo.sh: --seconds: expected a number above 0, found '$seconds'."
 if [[ -z $wire ]]; then
   wire=veth

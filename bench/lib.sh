@@ -72,7 +72,7 @@ proa_hosts_up() {
   proa_host_a=proa-$tag-$$-a proa_host_b=proa-$tag-$$-b
   { ip netns add "$proa_host_a" && ip netns add "$proa_host_b" &&
     ip -n "$proa_host_a" link add wire0 type veth peer name wire0 netns "$proa_host_b"; } ||
-    proa_fail "Cannot make two network namespaces with a veth pair; is this a restricted container?"
+    proa_fail "Cannot make two network namespaces with a veth pair here: give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or use --wire memif."
   for host in a b; do
     local -n name=proa_host_$host
     ip -n "$name" link set lo up

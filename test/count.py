@@ -2,6 +2,7 @@
 """Counts test cases in the logs of `meson test`, not just programs.
 
 usage: count.py NAME=TESTLOG.json...     (last line: N passed, N failed; exit code 1 unless all is well)
+       NAME!=TESTLOG.json: that `meson test` failed; a log that names no failure was cut short and is one
 
 A Catch2 program counts its cases; a program that prints `N passed, N failed` counts those; any other counts
 as one. A program that failed counts as one failure at least, whatever it printed. Skipped ones are named.
@@ -74,7 +75,10 @@ def main(arguments):
             if bad:
                 notes.append(f"FAILED  {name}: {entry['name']} ({entry['result']}, {bad} failed)")
                 notes += last_words(entry)
-        print(f"{name}: {subtotal[0]} passed, {subtotal[1]} failed.")
+        if name.endswith("!") and lines and subtotal[1] == 0:
+            notes.append(f"FAILED  {name[:-1]}: meson test ended before its time")
+            subtotal[1] = 1
+        print(f"{name.rstrip('!')}: {subtotal[0]} passed, {subtotal[1]} failed.")
         passed, failed = passed + subtotal[0], failed + subtotal[1]
     print("\n".join(notes) + ("\n" if notes else "") + f"{passed} passed, {failed} failed")
     return 0 if passed > 0 and failed == 0 else 1

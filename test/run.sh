@@ -41,7 +41,8 @@ round() {
     return
   fi
   proa_say "testing $name"
-  meson test -C "build-$name" --no-rebuild --print-errorlogs "$@" >&2
+  meson test -C "build-$name" --no-rebuild --print-errorlogs "$@" >&2 ||
+    logs[-1]="$name!=$log"
 }
 
 proa_install "${proa_build_packages[@]}" "${proa_test_packages[@]}"

@@ -61,6 +61,13 @@ class Stack {
     if (!placement) return tl::unexpected{std::move(placement).error()};
     return Stack{std::move(*placement)};
   }
+  /// The same on a queue pair that somebody else has set up, as DpdkNic::adopt() names it.
+  template <class NicT>
+  [[nodiscard]] static tl::expected<Stack, std::string> adopt(NicT nic, const Options& options) {
+    auto placement = P::adopt(std::move(nic), options);
+    if (!placement) return tl::unexpected{std::move(placement).error()};
+    return Stack{std::move(*placement)};
+  }
   /// These throw ConfigurationError with that sentence.
   explicit Stack(const Options& options) : Stack(taken(P::open(options))) {}
   explicit Stack(const tl::expected<Options, std::string>& options)

@@ -65,7 +65,7 @@ class SimPair {
   SimPair() : network_(1), ports_{port(1), port(2)} {
     network_.advance(VirtualClock::now);
     a.emplace(options(1));
-    b.emplace(options(2));
+    b.emplace(Net::adopt(ports_[1]->nic(0), options(2)).value());  // the same from here on
     VirtualClock::others = [this] {
       if (a) a->placement().turn();
       if (b) b->placement().turn();
