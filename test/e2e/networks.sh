@@ -203,10 +203,18 @@ dad_fails_in_k() {
   return 1
 }
 
+# The kernel asks for neighbours it does not know only: each look makes it forget what it knows.
 conflicts_in_a() {
   local count
-  count=$(counter a address_conflicts)
-  ((count >= 2)) || { echo "$count conflicts"; false; }
+  for _ in {1..10}; do
+    ip -n "$tag-k" neigh flush dev wire0
+    in_host k ping -n -q -c 1 -W 1 -I fd50::1 "fe80::70:72ff:fe6f:6101%wire0" >"$work/ping.log" 2>&1
+    in_host k ping -n -q -c 1 -W 1 -I 10.50.0.1 10.50.0.77 >"$work/ping.log" 2>&1
+    count=$(counter a address_conflicts)
+    ((count >= 2)) && return 0
+  done
+  echo "$count conflicts"
+  return 1
 }
 
 test_bridge() {
@@ -228,8 +236,6 @@ test_bridge() {
   # Taken all the same: its questions say so.
   ip -n "$tag-k" addr replace fd50::1/64 dev wire0 nodad
   ip -n "$tag-k" addr add 10.50.0.1/24 dev wire0
-  in_host k ping -n -q -c 1 -W 1 -I fd50::1 "fe80::70:72ff:fe6f:6101%wire0" >"$work/ping.log" 2>&1
-  in_host k ping -n -q -c 1 -W 1 -I 10.50.0.1 10.50.0.77 >"$work/ping.log" 2>&1
   check "a station that claims our addresses is counted" conflicts_in_a
   check "... and warned of" wait_for 'another station uses an address of ours' "$work/proad-a.log"
 }

@@ -187,12 +187,9 @@ TEST_CASE("A21: who knows addresses and ports but no flow id changes nothing", "
   const auto answers_before = hosts[target].engine.counters().answers_unknown_flow;
   const Instant began = hosts.now();
   const std::uint32_t tries = in_full() ? 1'000'000 : 50'000;
-  const std::uint32_t right_id = [&] {
-    std::uint32_t id = 0;
-    hosts[target].engine.for_each_flow(
-        [&](FlowKey, AppCookie, const auto& f) { id = f.identity().local_id; });
-    return id;
-  }();
+  std::uint32_t right_id = 0;
+  hosts[target].engine.for_each_flow(
+      [&right_id](FlowKey, AppCookie, const auto& f) { right_id = f.identity().local_id; });
   for (std::uint32_t i = 0; i < tries; ++i) {
     PacketHeader header;
     constexpr std::array types{PacketType::data,    PacketType::data,   PacketType::unknown_flow,
