@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -25,7 +26,10 @@ class LeaseHome {
  public:
   template <class... Arguments>
   explicit LeaseHome(Arguments&&... arguments)
-      : memory_(std::forward<Arguments>(arguments)...), detached_(detached_at_once) {}
+      : memory_(std::forward<Arguments>(arguments)...), detached_(0) {
+    // Apart: a constructor of Boost.Lockfree that runs out of memory halfway loses what it has.
+    detached_.reserve(detached_at_once);
+  }
   LeaseHome(const LeaseHome&) = delete;
   LeaseHome& operator=(const LeaseHome&) = delete;
 
@@ -47,8 +51,11 @@ class LeaseHome {
   }
   /// From any thread. The block itself is given back by the stack's thread in collect().
   void give_back_detached(const MessageBlock& block) noexcept {
-    // A failed push (the system is out of memory) leaves the block lent: never lost to others.
-    detached_.push(block);
+    try {
+      detached_.push(block);
+    } catch (const std::bad_alloc&) {
+      // Nothing to remember it with: the block stays lent, and nobody else ever gets it.
+    }
     returned_.store(true, std::memory_order_release);  // pairs with collect: the push comes first
     drop_share();
   }
