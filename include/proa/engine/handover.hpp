@@ -80,22 +80,22 @@ class Inbox {
     return done;
   }
 
-  // --- sleeping: declare, fence, look again, sleep ---
+  // --- sleeping: declare, look again, sleep ---
+
+  // Both sides exchange the same flag, which orders them: either the writer sees the sleeper, or
+  // the sleeper's exchange comes later and acquires the writer's entry. No fence: ThreadSanitizer
+  // does not know them.
 
   /// False: something is there, do not sleep. declare_awake() is due either way.
   [[nodiscard]] bool declare_asleep() noexcept {
-    asleep_.store(true, std::memory_order_relaxed);
-    // Pairs with the fence in wants_bell(): either we see the entry or its writer sees us asleep.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    asleep_.exchange(true, std::memory_order_acq_rel);  // pairs with wants_bell()
     return empty();
   }
-  // Relaxed: a bell too many does no harm.
-  void declare_awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
+  /// An exchange too: a plain store would hide the writers' ones from the next declare_asleep().
+  void declare_awake() noexcept { asleep_.exchange(false, std::memory_order_acq_rel); }
   /// After put(), once per batch: whether the owner must be woken. True once per sleep.
   [[nodiscard]] bool wants_bell() noexcept {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with declare_asleep()
-    return asleep_.load(std::memory_order_relaxed) &&
-           asleep_.exchange(false, std::memory_order_relaxed);
+    return asleep_.exchange(false, std::memory_order_acq_rel);  // pairs with declare_asleep()
   }
 
  private:
