@@ -1,4 +1,5 @@
 // L4 tests: Stack<Sidecar> against a sidecar that sends everything back.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include <poll.h>
@@ -79,7 +80,7 @@ TEST_CASE("a stack in a sidecar connects, echoes, closes", "[stack][sidecar]") {
     REQUIRE(net.send(*flow, bytes, {.notify = true}));
     auto buffer = net.allocate(size);
     REQUIRE(buffer);
-    std::memcpy(buffer.bytes().data(), bytes.data(), size);
+    std::copy(bytes.begin(), bytes.end(), buffer.bytes().begin());
     REQUIRE(net.send(*flow, std::move(buffer)));
     for (int i = 0; i < 3; ++i) {
       const auto event = next(net);
