@@ -1,9 +1,9 @@
 // L4 tests: Stack<Sidecar> against a sidecar that sends everything back.
-#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include <poll.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <string>
