@@ -25,7 +25,7 @@ inline constexpr std::uint32_t shared_relay_bytes_max = 112;
 
 /// On each host an end and a relay process that share a core, kernel UDP sockets between all of
 /// them: end - loopback - relay - wire - relay - loopback - end. All poll without blocking and
-/// give way after a look that found nothing, which is faster here than blocking.
+/// give way after a look that found nothing; how a blocking relay compares was not measured.
 [[nodiscard]] Outcome measure_udp_relays(const TwoHosts& hosts, const RelaySetup& setup);
 
 }  // namespace proa::bench

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs every test of Proa, with and without sanitizers, on a fresh Debian 12 too.
-# The last line is `N passed, N failed`; the exit code says the same. Takes about twenty minutes on two cores.
+# The last line is `N passed, N failed`; the exit code says the same. Takes longer than ten minutes on two cores.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . bench/lib.sh
