@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
+#include <string>
+#include <vector>
 
 #include "harness.hpp"
 #include "plot.hpp"
@@ -12,42 +13,44 @@
 namespace {
 
 using namespace proa::bench;
-using Outcome = tl::expected<Sample, std::string>;
-
-/// Loss in percent to the values of all repeats, by metric.
-using Measured = std::map<std::string, std::map<double, std::vector<double>>>;
 
 struct Plan {
   const Wire* wire = nullptr;
   StackSetup bulk, echo;
-  Measured* measured = nullptr;
 };
+
+std::string name_of(const std::string& what, double percent) {
+  return fmt::format("{}, {:.4g} % lost", what, percent);
+}
 
 Case lossy_case(const Plan& plan, StackSetup setup, const std::string& what, double percent) {
   setup.loss_ppm = static_cast<std::uint32_t>(percent * 10'000 + 0.5);
-  Labels labels{.name = fmt::format("{}, {:.4g} % lost", what, percent),
+  Labels labels{.name = name_of(what, percent),
                 .wire = plan.wire->name(),
                 .placement = "in-process",
                 .size = setup.size,
                 .has_size = true,
                 .window = setup.window};
-  if (percent != 0) labels.reference = fmt::format("{}, 0 % lost", what);
-  return {labels, [plan, setup, percent]() -> Outcome {
-            auto sample = measure_stacks(*plan.wire, setup);
-            if (sample)
-              for (const auto& figure : *sample)
-                (*plan.measured)[figure.metric][percent].push_back(figure.value);
-            return sample;
-          }};
+  if (percent != 0) labels.reference = name_of(what, 0);
+  return {labels, [plan, setup] { return measure_stacks(*plan.wire, setup); }};
 }
 
-Curve curve(const Measured& measured, const std::string& metric, const std::string& name,
-            double scale, bool right_axis) {
-  Curve out{name, {}, right_axis};
-  const auto found = measured.find(metric);
-  if (found == measured.end()) return out;
-  for (const auto& [percent, values] : found->second)
-    out.points.emplace_back(percent, median(values) * scale);
+Diagram diagram_of(const Bench& bench, const Plan& plan, const std::vector<double>& rates) {
+  Diagram out{.title = fmt::format("Proa under random loss, {}", plan.wire->name()),
+              .x_axis = "packets lost in each direction, %"};
+  Curve goodput{fmt::format("goodput of {} KiB messages", plan.bulk.size / 1024)};
+  Curve without{"90 % of loss-free", {}, true};
+  Curve median{"median"}, late{"99 %"};
+  for (const double percent : rates) {
+    out.marks.push_back(fmt::format("{:.4g}", percent));
+    const std::string bulk = name_of("bulk", percent), echo = name_of("echo", percent);
+    goodput.values.push_back(value_of(bench.rows(), bulk, "throughput"));
+    without.values.push_back(value_of(bench.rows(), name_of("bulk", 0), "throughput", 0.9));
+    median.values.push_back(value_of(bench.rows(), echo, "rtt_p50", 1e-3));
+    late.values.push_back(value_of(bench.rows(), echo, "rtt_p99", 1e-3));
+  }
+  out.panels = {{"goodput, Gbit/s", false, {goodput, without}},
+                {fmt::format("round trip of {} B, us", plan.echo.size), true, {median, late}}};
   return out;
 }
 
@@ -93,25 +96,16 @@ int main(int argc, char** argv) {
     setup->core_a = bench.core(0);
     setup->core_b = bench.core(1);
   }
-  Measured measured;
-  const Plan plan{&*wire, bulk, echo, &measured};
+  const Plan plan{&*wire, bulk, echo};
+  const auto percents = parse_rates(rates);
   std::vector<Case> cases;
-  for (const double percent : parse_rates(rates)) {
+  for (const double percent : percents) {
     cases.push_back(lossy_case(plan, bulk, "bulk", percent));
     cases.push_back(lossy_case(plan, echo, "echo", percent));
   }
   bench.measure(cases);
-  if (!svg.empty()) {
-    const Diagram diagram{
-        .title = fmt::format("Proa under random loss, {}", wire->name()),
-        .x_axis = "packets lost in each direction, %",
-        .left_axis = "goodput, Gbit/s",
-        .right_axis = "round trip of 1 KB, us",
-        .curves = {curve(measured, "throughput",
-                         fmt::format("goodput of {} KiB messages", bulk.size / 1024), 1, false),
-                   curve(measured, "rtt_p50", "round trip, median", 1e-3, true),
-                   curve(measured, "rtt_p99", "round trip, 99 %", 1e-3, true)}};
-    if (const auto drawn = draw(diagram, svg); !drawn) bench.say(drawn.error());
-  }
+  if (!svg.empty())
+    if (const auto drawn = draw(diagram_of(bench, plan, percents), svg); !drawn)
+      bench.say(drawn.error());
   return bench.finish();
 }

@@ -23,6 +23,7 @@ struct Bench::State {
   void take_lock();
   // False when the case cannot be measured at all. A repeat disturbed to the last may be missing.
   [[nodiscard]] bool repeat_once(const Case& one, std::vector<Repeat>& accepted);
+  [[nodiscard]] bool repeat_in_virtual_time(const Case& one, std::vector<Repeat>& accepted) const;
   void print_circumstances(const std::vector<CaseRepeats>& results) const;
 
   Description description;
@@ -114,6 +115,11 @@ void Bench::option(const std::string& flag, std::vector<std::string>& value,
                    const std::string& unit, const std::string& help) {
   describe(state_->cli.add_option(flag, value, help)->delimiter(','), unit);
 }
+void Bench::option(const std::string& flag, std::vector<std::uint32_t>& value,
+                   const std::string& unit, const std::string& help) {
+  describe(state_->cli.add_option(flag, value, help)->delimiter(',')->check(CLI::PositiveNumber),
+           unit);
+}
 void Bench::flag(const std::string& flag, bool& value, const std::string& help) {
   state_->cli.add_flag(flag, value, help);
 }
@@ -133,7 +139,7 @@ std::optional<int> Bench::parse(int argc, char** argv) {
       return 2;
     }
   if (options.cores.empty()) options.cores = allowed;
-  if (!enough_cores())
+  if (!enough_cores() && !state_->description.virtual_time)
     say("One processor only: figures across cores measure its scheduler, not the code.");
   return std::nullopt;
 }
@@ -154,7 +160,7 @@ void Bench::State::say(const std::string& sentence) const {
 }
 
 void Bench::State::take_lock() {
-  if (lock) return;
+  if (lock || description.virtual_time) return;
   auto taken = MachineLock::take(std::chrono::seconds{options.lock_wait_s},
                                  [&] { say("waiting for another bench on this machine"); });
   if (taken)
@@ -164,6 +170,7 @@ void Bench::State::take_lock() {
 }
 
 bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
+  if (description.virtual_time) return repeat_in_virtual_time(one, accepted);
   const int core_a = options.cores.front();
   const int core_b = options.cores[options.cores.size() > 1 ? 1 : 0];
   std::string complaint;
@@ -190,7 +197,16 @@ bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
   return true;
 }
 
+bool Bench::State::repeat_in_virtual_time(const Case& one, std::vector<Repeat>& accepted) const {
+  auto sample = one.repeat();
+  if (!sample) return say(fmt::format("{}: {}", one.labels.name, sample.error())), false;
+  accepted.push_back({.sample = std::move(*sample)});
+  return true;
+}
+
 void Bench::State::print_circumstances(const std::vector<CaseRepeats>& results) const {
+  if (description.virtual_time)
+    return fmt::print("{}: simulated, the same on every machine\n", description.name);
   const Mood mood = reported_mood(results);
   double round_trip_ns = 0, load = 0;
   std::size_t kept = 0, left_out = 0;
@@ -236,6 +252,8 @@ void Bench::measure(const std::vector<Case>& cases) {
   std::fflush(stdout);
   std::move(rows.begin(), rows.end(), std::back_inserter(state.rows));
 }
+
+const std::vector<Row>& Bench::rows() const noexcept { return state_->rows; }
 
 int Bench::finish() {
   state_->lock.reset();

@@ -44,6 +44,8 @@ struct Description {
   std::string name{};
   std::string question{};            // one sentence for --help
   std::vector<std::string> wires{};  // accepted by --wire, the first is the default
+  // Figures are of the simulator's time: neither the machine's mood nor its load is in them.
+  bool virtual_time = false;
 };
 
 /// One way of measuring. `repeat` measures once, for about Options::seconds, in the state of mind
@@ -71,6 +73,8 @@ class Bench {
               const std::string& help);
   void option(const std::string& flag, std::vector<std::string>& value, const std::string& unit,
               const std::string& help);
+  void option(const std::string& flag, std::vector<std::uint32_t>& value, const std::string& unit,
+              const std::string& help);
   void flag(const std::string& flag, bool& value, const std::string& help);
 
   /// The exit code when the program shall end here (--help, a wrong option).
@@ -86,6 +90,8 @@ class Bench {
 
   /// Runs all cases, repeats interleaved, and prints their table. Takes the machine-wide lock.
   void measure(const std::vector<Case>& cases);
+  /// Of all measurements so far.
+  [[nodiscard]] const std::vector<Row>& rows() const noexcept;
 
   /// Writes the JSON file; the exit code: 0 when at least one row came out and nothing failed.
   [[nodiscard]] int finish();

@@ -4,11 +4,15 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 
 namespace proa::bench {
 namespace {
+
+constexpr int panel_width = 560, height = 480;  // pixels
 
 /// As gnuplot takes it between double quotes.
 std::string quoted(const std::string& text) {
@@ -20,27 +24,68 @@ std::string quoted(const std::string& text) {
   return out + '"';
 }
 
-std::string commands(const Diagram& diagram, const std::string& svg_file) {
-  std::string out = fmt::format(
-      "set terminal svg size 900,540 font \"sans,13\" background \"white\"\n"
-      "set output {}\nset title {}\nset xlabel {}\nset ylabel {}\nset y2label {}\n"
-      "set yrange [0:*]\nset ytics nomirror\nset y2tics\nset logscale y2\n"
-      "set grid\nset key below\n",
-      quoted(svg_file), quoted(diagram.title), quoted(diagram.x_axis), quoted(diagram.left_axis),
-      quoted(diagram.right_axis));
+std::string head(const Diagram& diagram, const std::string& svg_file) {
+  std::string marks;
+  for (std::size_t i = 0; i < diagram.marks.size(); ++i)
+    marks += fmt::format("{}{} {}", i == 0 ? "" : ", ", quoted(diagram.marks[i]), i);
+  const auto columns = std::max<std::size_t>(diagram.panels.size(), 1);
+  return fmt::format(
+      "set terminal svg size {},{} font \"sans,13\" background \"white\" noenhanced\n"
+      "set output {}\nset multiplot layout 1,{} title {} font \"sans,16\"\n"
+      "set xlabel {}\nset xtics ({})\nset xrange [-0.4:{}]\nset grid\nset key below spacing 1.3\n"
+      "set bmargin 6\nset offsets 0, 0, graph 0.05, 0\n",
+      columns * panel_width, height, quoted(svg_file), columns, quoted(diagram.title),
+      quoted(diagram.x_axis), marks, static_cast<double>(diagram.marks.size()) - 0.6);
+}
+
+std::string block(const std::string& name, const Curve& curve) {
+  std::string out = fmt::format("${} << EOD\n", name);
+  for (std::size_t i = 0; i < curve.values.size(); ++i)
+    if (curve.values[i]) out += fmt::format("{} {}\n", i, *curve.values[i]);
+  return out + "EOD\n";
+}
+
+bool is_empty(const Curve& curve) {
+  return std::none_of(curve.values.begin(), curve.values.end(),
+                      [](const auto& value) { return value.has_value(); });
+}
+
+std::string panel(const Panel& panel, std::size_t index) {
+  std::string out = fmt::format("set ylabel {}\n{}\n", quoted(panel.y_axis),
+                                panel.logarithmic ? "set logscale y\nset yrange [*:*]"
+                                                  : "unset logscale y\nset yrange [0:*]");
   std::string plots;
-  for (std::size_t i = 0; i < diagram.curves.size(); ++i) {
-    const Curve& curve = diagram.curves[i];
-    out += fmt::format("$data{} << EOD\n", i);
-    for (const auto& [x, y] : curve.points) out += fmt::format("{} {}\n", x, y);
-    out += "EOD\n";
-    plots += fmt::format("{}$data{} using 1:2 axes x1y{} with linespoints lw 2 title {}",
-                         i == 0 ? "plot " : ", ", i, curve.right_axis ? 2 : 1, quoted(curve.name));
+  int colour = 0;
+  for (std::size_t i = 0; i < panel.curves.size(); ++i) {
+    const Curve& curve = panel.curves[i];
+    if (!curve.reference) ++colour;  // the same curve of every panel has the same one
+    if (is_empty(curve)) continue;
+    const std::string name = fmt::format("panel{}curve{}", index, i);
+    out += block(name, curve);
+    plots += fmt::format("{}${} with {} title {}", plots.empty() ? "plot " : ", ", name,
+                         curve.reference ? "lines lw 2 dt 2 lc rgb \"#888888\""
+                                         : fmt::format("linespoints lw 2 pt {0} lc {0}", colour),
+                         quoted(curve.name));
   }
-  return out + plots + "\n";
+  return plots.empty() ? "set multiplot next\n" : out + plots + "\n";
+}
+
+std::string commands(const Diagram& diagram, const std::string& svg_file) {
+  std::string out = head(diagram, svg_file);
+  for (std::size_t i = 0; i < diagram.panels.size(); ++i) out += panel(diagram.panels[i], i);
+  return out + "unset multiplot\n";
 }
 
 }  // namespace
+
+std::optional<double> value_of(const std::vector<Row>& rows, const std::string& name,
+                               const std::string& metric, double scale) {
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& row) {
+    return row.labels.name == name && row.metric == metric;
+  });
+  if (found == rows.end()) return std::nullopt;
+  return found->value * scale;
+}
 
 tl::expected<void, std::string> draw(const Diagram& diagram, const std::string& svg_file) {
   if (std::system("command -v gnuplot > /dev/null") != 0)

@@ -40,14 +40,17 @@ inline double jain_index(const std::vector<double>& shares) {
   return squares == 0 ? 0 : sum * sum / (static_cast<double>(shares.size()) * squares);
 }
 inline double seconds_of(Duration d) { return static_cast<double>(d.count()) / 1e9; }
+/// What one message of each sender takes on the link, all together.
+inline double fair_share_s(const IncastOptions& options) {
+  return options.senders * options.message_bytes * 8.0 / base_bits_per_second;
+}
 
-/// Each sender keeps one message under way. The fair-share time is what all senders' messages
-/// together take on the link.
+/// Each sender keeps one message under way.
 inline IncastResult judge_incast(LoadWorld<>& world, const IncastOptions& options) {
   IncastResult out;
   std::vector<double> shares, times;
   double bytes = 0;
-  const double fair_s = options.senders * options.message_bytes * 8.0 / base_bits_per_second;
+  const double fair_s = fair_share_s(options);
   for (std::size_t i = 0; i < world.flows().size(); ++i) {
     const LoadFlow& flow = world.flows()[i];
     shares.push_back(static_cast<double>(flow.delivered_bytes));
