@@ -195,8 +195,7 @@ std::string eal_failure(int error, const DpdkOptions& options) {
     sentence += ": check the eal arguments";
   else
     sentence += ": set log-file and read it";
-  const auto complaint = last_complaint();
-  return sentence + (complaint.empty() ? "" : " (DPDK: " + complaint + ")") + ".";
+  return with_complaint(sentence);
 }
 
 tl::expected<void, std::string> start(const DpdkOptions& options, std::size_t bytes) {
@@ -244,7 +243,11 @@ std::string missing_driver(const std::string& driver) {
          package + ").";
 }
 
-std::string last_complaint() { return log_sink().complaint(); }
+std::string with_complaint(std::string sentence) {
+  if (const auto complaint = log_sink().complaint(); !complaint.empty())
+    sentence += " (DPDK: " + complaint + ")";
+  return sentence + ".";
+}
 void forget_complaints() { log_sink().forget(); }
 
 }  // namespace proa::detail

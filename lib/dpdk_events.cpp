@@ -3,30 +3,22 @@
 // DPDK tells some of it from its own thread; of kernel interfaces (af_packet, af_xdp, tap) the
 // kernel tells more than their drivers, by rtnetlink. One thread listens to both and sets a port up
 // anew with its gate closed, because that takes long and must not happen inside a callback.
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/if_packet.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstring>
 #include <mutex>
-#include <optional>
 #include <thread>
 
 #include "dpdk_internal.hpp"
+#include "link_news.hpp"
 
 namespace proa::detail {
 namespace {
@@ -37,69 +29,10 @@ constexpr auto look_again = std::chrono::milliseconds(500);  // for a device tha
 
 enum : std::uint32_t { link_changed = 1, wants_reset = 2, went_away = 4 };
 
-/// What the kernel says about an interface.
-struct LinkNews {
-  std::string name;
-  int index = 0;
-  bool gone = false;
-  bool carrier = false;
-};
-
 bool is_kernel_interface(const DpdkPort& port) noexcept {
   using enum DpdkDriver;
   const auto driver = port.options.driver;
   return driver == af_packet || driver == af_xdp || driver == tap;
-}
-
-int open_netlink() noexcept {
-  const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_LINK;
-  if (fd >= 0 && ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
-  if (fd >= 0) ::close(fd);
-  return -1;
-}
-
-/// nullopt: it cannot say, so nothing is assumed.
-std::optional<bool> has_carrier(const std::string& interface) noexcept {
-  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::nullopt;
-  ifreq request{};
-  interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
-  const bool known = ::ioctl(fd, SIOCGIFFLAGS, &request) == 0;
-  ::close(fd);
-  if (!known) return std::nullopt;
-  constexpr short both = IFF_UP | IFF_RUNNING;
-  return (request.ifr_flags & both) == both;
-}
-
-LinkNews news_of(const nlmsghdr& header) {
-  LinkNews news;
-  const auto& link = *static_cast<const ifinfomsg*>(NLMSG_DATA(&header));
-  news.index = link.ifi_index;
-  news.gone = header.nlmsg_type == RTM_DELLINK;
-  constexpr unsigned both = IFF_UP | IFF_RUNNING;
-  news.carrier = (link.ifi_flags & both) == both;
-  auto left = static_cast<unsigned>(IFLA_PAYLOAD(&header));
-  for (const rtattr* one = IFLA_RTA(&link); RTA_OK(one, left); one = RTA_NEXT(one, left))
-    if (one->rta_type == IFLA_IFNAME) news.name = static_cast<const char*>(RTA_DATA(one));
-  return news;
-}
-
-/// Calls each(news) for what waits; false: the kernel had more to say than fits.
-template <class Each>
-bool read_news(int fd, Each&& each) {
-  alignas(nlmsghdr) std::array<char, 16384> buffer;
-  for (;;) {
-    const auto size = ::recv(fd, buffer.data(), buffer.size(), 0);
-    if (size < 0) return errno != ENOBUFS;
-    auto left = static_cast<unsigned>(size);
-    for (const auto* header = reinterpret_cast<const nlmsghdr*>(buffer.data());
-         NLMSG_OK(header, left); header = NLMSG_NEXT(header, left))
-      if (header->nlmsg_type == RTM_NEWLINK || header->nlmsg_type == RTM_DELLINK)
-        each(news_of(*header));
-  }
 }
 
 /// A socket whose interface was down stays readable until somebody asks why.
@@ -376,61 +309,6 @@ void watch_port(DpdkPort& port) { PortWatch::instance().add(port); }
 void unwatch_port(DpdkPort& port) { PortWatch::instance().remove(port); }
 std::unique_lock<std::recursive_mutex> change_ports() {
   return std::unique_lock{PortWatch::instance().mutex()};
-}
-
-/// A descriptor per queue that stays the same over all devices.
-void DpdkPort::gather_wait_descriptors() {
-  for (std::size_t i = 0; i < wait_fds.size(); ++i) {
-    if (wait_epolls.size() == i) wait_epolls.push_back(::epoll_create1(EPOLL_CLOEXEC));
-    epoll_event event{.events = EPOLLIN, .data = {}};
-    ::epoll_ctl(wait_epolls[i], EPOLL_CTL_ADD, wait_fds[i], &event);
-  }
-}
-
-tl::expected<void, std::string> DpdkPort::reopen() {
-  forget_complaints();
-  if (options.driver != DpdkDriver::tap)
-    if (auto ok = check_environment(options); !ok) return ok;
-  if (auto ok = probe(); !ok) return ok;
-  if (auto ok = configure(); !ok) return ok;
-  keep_mac();
-  if (auto ok = start(); !ok) return ok;
-  started = true;
-  rte_eth_allmulticast_enable(id);
-  find_wait_descriptors();
-  return {};
-}
-
-tl::expected<void, std::string> DpdkPort::reset() {
-  forget_complaints();
-  rte_eth_dev_stop(id);
-  if (const int result = rte_eth_dev_reset(id); result != 0)
-    return Failure{device + " cannot be reset"};
-  if (auto ok = configure(); !ok) return ok;
-  if (auto ok = start(); !ok) return ok;
-  rte_eth_allmulticast_enable(id);
-  return {};
-}
-
-/// Neighbours know the address the port had. A device that cannot take it hears everything instead.
-void DpdkPort::keep_mac() noexcept {
-  rte_ether_addr mac{};
-  std::copy(capabilities.mac.octets.begin(), capabilities.mac.octets.end(), mac.addr_bytes);
-  rte_ether_addr now{};
-  if (rte_eth_macaddr_get(id, &now) == 0 && rte_is_same_ether_addr(&now, &mac)) return;
-  if (rte_eth_dev_default_mac_addr_set(id, &mac) != 0) rte_eth_promiscuous_enable(id);
-}
-
-std::uint64_t kernel_drops(DpdkQueue& queue) noexcept {
-  const DpdkPort& port = *queue.port;
-  if (port.options.driver != DpdkDriver::af_packet) return 0;
-  std::uint64_t& sum = queue.kernel_drops;
-  for (const int fd : port.wait_fds) {
-    tpacket_stats now{};  // since it was last asked
-    socklen_t size = sizeof now;
-    if (::getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &now, &size) == 0) sum += now.tp_drops;
-  }
-  return sum;
 }
 
 }  // namespace proa::detail

@@ -22,8 +22,8 @@ using Failure = tl::unexpected<std::string>;
 /// Starts DPDK once for the process. `bytes` is the buffer memory the first port needs.
 [[nodiscard]] tl::expected<void, std::string> start_eal(const DpdkOptions& options,
                                                         std::size_t bytes);
-/// The last complaint DPDK logged since `forget_complaints`, to end an error sentence with.
-[[nodiscard]] std::string last_complaint();
+/// The sentence with the last complaint DPDK logged since `forget_complaints`, and a full stop.
+[[nodiscard]] std::string with_complaint(std::string sentence);
 void forget_complaints();
 /// A sentence if the shared library of this driver ("net_memif") is not loaded; else empty.
 [[nodiscard]] std::string missing_driver(const std::string& driver);
@@ -269,7 +269,7 @@ void watch_port(DpdkPort& port);
 void unwatch_port(DpdkPort& port);
 /// Held while ports are opened and closed, so that nobody does it at the same time.
 [[nodiscard]] std::unique_lock<std::recursive_mutex> change_ports();
-/// What the kernel had no room for on this queue's packet socket, ever.
+/// What the kernel had no room for on this queue's packet socket, ever: dpdk_wait.cpp.
 [[nodiscard]] std::uint64_t kernel_drops(DpdkQueue& queue) noexcept;
 
 // Options and environment, dpdk_options.cpp.
@@ -282,5 +282,7 @@ void unwatch_port(DpdkPort& port);
 [[nodiscard]] std::uint32_t memif_buffer_bytes(const DpdkOptions& options) noexcept;
 [[nodiscard]] std::uint32_t buffer_bytes(const DpdkOptions& options) noexcept;
 [[nodiscard]] std::uint32_t packets_per_queue(const DpdkOptions& options) noexcept;
+/// What the packets of all its queues take.
+[[nodiscard]] std::size_t packet_memory_bytes(const DpdkOptions& options) noexcept;
 
 }  // namespace proa::detail

@@ -318,6 +318,11 @@ std::uint32_t packets_per_queue(const DpdkOptions& o) noexcept {
   return o.driver == DpdkDriver::af_xdp ? wanted + 6144 : wanted;
 }
 
+std::size_t packet_memory_bytes(const DpdkOptions& o) noexcept {
+  constexpr std::size_t object_overhead = 384;  // mbuf, mempool header, alignment
+  return std::size_t{o.queue_pairs} * packets_per_queue(o) * (buffer_bytes(o) + object_overhead);
+}
+
 std::string device_arguments(const DpdkOptions& o) {
   const auto number = [](auto n) { return std::to_string(n); };
   std::string a;
