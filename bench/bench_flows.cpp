@@ -1,7 +1,6 @@
 // bench: many flows on one engine, few of them active: what the idle ones cost the active ones, the
 // memory and the processor.
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,15 +56,6 @@ double resident_bytes() {
   return static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
-double cpu_seconds() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
 tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end, const Setup& setup) {
   Net::Options options;
   options.nic = wire.enter(end);
@@ -119,7 +109,7 @@ std::string spread(Net& net, const std::vector<FlowHandle>& flows, double second
 
 /// The processor's time of this process over one keepalive period in which nothing else happens.
 tl::expected<double, std::string> idle_percent(Net& net, double seconds) {
-  const double before = cpu_seconds();
+  const double before = cpu_seconds(::getpid());
   const Instant start = net.now();
   const Instant until = start + Duration{static_cast<Duration::rep>(seconds * 1e9)};
   while (net.now() < until) {
@@ -128,7 +118,7 @@ tl::expected<double, std::string> idle_percent(Net& net, double seconds) {
     if (event && event->kind == EventKind::closed)
       return unexpected("an idle flow ended: " + std::string{text(event->reason)});
   }
-  return (cpu_seconds() - before) / seconds * 100;
+  return (cpu_seconds(::getpid()) - before) / seconds * 100;
 }
 
 tl::expected<EchoResult, std::string> echo(Net& net, const Setup& setup, std::uint32_t window) {
@@ -194,12 +184,12 @@ Word server(Net& net, const Setup& setup, Control& control) {
     if (setup.keepalive_s == 0)
       static_cast<void>(net.send(event->flow, event->message.bytes()));
     else if (++messages == setup.idle)
-      since = net.now(), cpu = cpu_seconds();
+      since = net.now(), cpu = cpu_seconds(::getpid());
   }
   if (setup.idle != 0) word.bytes_per_flow = (after - before) / setup.idle;
   if (since)
     word.cpu_percent =
-        (cpu_seconds() - cpu) * 1e11 /
+        (cpu_seconds(::getpid()) - cpu) * 1e11 /
         static_cast<double>(std::max<Duration::rep>((net.now() - *since).count(), 1));
   return word;
 }

@@ -23,7 +23,7 @@ struct Bench::State {
   void take_lock();
   // False when the case cannot be measured at all. A repeat disturbed to the last may be missing.
   [[nodiscard]] bool repeat_once(const Case& one, std::vector<Repeat>& accepted);
-  [[nodiscard]] bool repeat_in_virtual_time(const Case& one, std::vector<Repeat>& accepted) const;
+  [[nodiscard]] bool repeat_unjudged(const Case& one, std::vector<Repeat>& accepted) const;
   void print_circumstances(const std::vector<CaseRepeats>& results) const;
 
   Description description;
@@ -170,7 +170,7 @@ void Bench::State::take_lock() {
 }
 
 bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
-  if (description.virtual_time) return repeat_in_virtual_time(one, accepted);
+  if (one.any_mood || description.virtual_time) return repeat_unjudged(one, accepted);
   const int core_a = options.cores.front();
   const int core_b = options.cores[options.cores.size() > 1 ? 1 : 0];
   std::string complaint;
@@ -197,7 +197,7 @@ bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
   return true;
 }
 
-bool Bench::State::repeat_in_virtual_time(const Case& one, std::vector<Repeat>& accepted) const {
+bool Bench::State::repeat_unjudged(const Case& one, std::vector<Repeat>& accepted) const {
   auto sample = one.repeat();
   if (!sample) return say(fmt::format("{}: {}", one.labels.name, sample.error())), false;
   accepted.push_back({.sample = std::move(*sample)});
@@ -220,7 +220,7 @@ void Bench::State::print_circumstances(const std::vector<CaseRepeats>& results) 
       load = std::max(load, repeat.other_load_percent);
       ++kept;
     }
-  if (kept == 0) return;
+  if (kept == 0 || (mood == Mood::unknown && load == 0)) return;  // nobody looked
   fmt::print("{}: mood {}", description.name, text(mood));
   if (mood != Mood::unknown)
     fmt::print(", cache line there and back {:.0f} ns", round_trip_ns / static_cast<double>(kept));

@@ -44,8 +44,7 @@ struct Description {
   std::string name{};
   std::string question{};            // one sentence for --help
   std::vector<std::string> wires{};  // accepted by --wire, the first is the default
-  // Figures are of the simulator's time: neither the machine's mood nor its load is in them.
-  bool virtual_time = false;
+  bool virtual_time = false;         // of the simulator: the machine is not in its figures
 };
 
 /// One way of measuring. `repeat` measures once, for about Options::seconds, in the state of mind
@@ -55,6 +54,7 @@ struct Description {
 struct Case {
   Labels labels{};
   std::function<tl::expected<Sample, std::string>()> repeat;
+  bool any_mood = false;  // its figures do not depend on the machine's mood or on other load
 };
 
 class Bench {

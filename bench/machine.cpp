@@ -223,6 +223,18 @@ MoodReading read_mood(int core_a, int core_b) {
   return {*quarter < mood_threshold_ns ? Mood::fast : Mood::slow, *quarter};
 }
 
+double cpu_seconds(pid_t pid) {
+  double sum_ns = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it{fmt::format("/proc/{}/task", pid), error}, end;
+       !error && it != end; it.increment(error)) {
+    double running_ns = 0;
+    std::ifstream{it->path() / "schedstat"} >> running_ns;
+    sum_ns += running_ns;
+  }
+  return sum_ns / 1e9;
+}
+
 OtherLoad::OtherLoad()
     : foreign_ticks_(foreign_ticks()), stolen_ticks_(stolen_ticks()), since_(SteadyClock::now()) {}
 

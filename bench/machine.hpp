@@ -1,5 +1,7 @@
 // bench: what a measurement must know of its machine: cores, mood, other load, one bench at a time.
 #pragma once
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -45,6 +47,10 @@ struct MoodReading {
 
 /// Bounces a cache line between two processors for a few milliseconds.
 [[nodiscard]] MoodReading read_mood(int core_a, int core_b);
+
+/// What all threads of a process have used of processors so far, to the nanosecond; 0 if it is
+/// gone.
+[[nodiscard]] double cpu_seconds(pid_t pid);
 
 /// Processor time that processes outside this one's family took, since construction. The kernel's
 /// own threads are not counted: on a busy wire they work for us.

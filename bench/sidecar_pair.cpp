@@ -1,23 +1,13 @@
 // bench: applications on sidecars, measured once: both on one machine, or one on each of two hosts.
 #include "sidecar_pair.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <iterator>
 #include <vector>
 
-#include <proa/sidecar.hpp>
 #include <proa/wire/address_text.hpp>
 
 #include "apps/echo.hpp"
 #include "machine.hpp"
+#include "proad.hpp"
 
 namespace proa::bench {
 namespace {
@@ -28,82 +18,21 @@ using tl::unexpected;
 constexpr std::uint16_t port = 7000;
 constexpr std::chrono::seconds start_patience{20};
 
-/// For the control sockets; a proad that gives up being root may write here too.
-class Directory {
- public:
-  Directory() {
-    char name[] = "/tmp/proa-bench-XXXXXX";
-    if (::mkdtemp(name) == nullptr) return;
-    ::chmod(name, 0777);
-    path_ = name;
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+/// How the applications wait.
+std::string waiting(const SidecarSetup& setup) { return setup.wait ? "spin=0us" : ""; }
 
- private:
-  std::string path_;
-};
-
-std::string address_of(std::size_t host) { return fmt::format("10.117.0.{}", 21 + host); }
-
-std::string nic_text(const Wire& wire, std::size_t end) {
-  const DpdkOptions nic = wire.enter(end);
-  if (nic.driver != DpdkDriver::memif)
-    return fmt::format("{},interface={}", nic.driver == DpdkDriver::af_xdp ? "af_xdp" : "af_packet",
-                       nic.interface);
-  return fmt::format("memif,role={},socket={}",
-                     nic.memif.role == MemifRole::server ? "server" : "client", nic.memif.socket);
-}
-
-/// Becomes proad, which says on descriptor 3, the child's control socket, that it is ready.
-int become_proad(Control& control, const std::string& log, std::vector<std::string> words) {
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  ::dup2(::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
-  ::dup2(STDERR_FILENO, STDOUT_FILENO);
-  if (control.fd() == 3)
-    ::fcntl(3, F_SETFD, 0);
-  else
-    ::dup2(control.fd(), 3);
-  ::execv(arguments[0], arguments.data());
-  return 127;
-}
-
-/// `nic` is asked in the child, on its host.
-tl::expected<ChildProcess, std::string> start_proad(const SidecarSetup& setup,
-                                                    const Directory& directory, std::size_t host,
-                                                    int core,
-                                                    const std::function<std::string()>& nic) {
-  const std::string log = directory / fmt::format("{}.log", host);
-  auto child = ChildProcess::start([&](Control& control) {
-    return become_proad(control, log,
-                        {setup.proad, "--nic", nic(), "--address", address_of(host) + "/24",
-                         "--socket", directory / fmt::format("{}.sock", host), "--core",
-                         std::to_string(core), "--ready-fd", "3"});
-  });
-  if (!child || child->control().receive<char>(start_patience)) return child;
-  std::ifstream said{log};
-  return unexpected("proad did not start: " +
-                    std::string{std::istreambuf_iterator<char>{said}, {}});
-}
-
-tl::expected<Net, std::string> attach(const Directory& directory, std::size_t host) {
-  return Net::open(*Net::Options::parse("socket=" + (directory / fmt::format("{}.sock", host))));
+ProadSetup proad_of(const SidecarSetup& setup, std::size_t host, int core, const Wire* wire) {
+  return {setup.proad, host, core, wire, setup.wait ? "sleep" : "adaptive"};
 }
 
 EchoOptions echo_options(const SidecarSetup& setup, std::size_t peer) {
   EchoOptions options;
-  options.peer = {*parse_ip(address_of(peer)), port};
+  options.peer = {*parse_ip(proad_address(peer)), port};
   options.size = setup.size;
   options.window = setup.window;
   options.seconds = setup.seconds;
   options.verify = setup.verify;
+  options.wait = setup.wait;
   return options;
 }
 
@@ -137,7 +66,7 @@ struct BothEnds {
   }
 };
 
-Outcome both_ends(const SidecarSetup& setup, const Directory& directory) {
+Outcome both_ends(const SidecarSetup& setup, const ProadDirectory& directory) {
   auto client = attach(directory, 0);
   if (!client) return unexpected(client.error());
   auto server = attach(directory, 0);
@@ -151,8 +80,8 @@ Outcome both_ends(const SidecarSetup& setup, const Directory& directory) {
 }  // namespace
 
 Outcome measure_one_machine(const SidecarSetup& setup) {
-  const Directory directory;
-  auto proad = start_proad(setup, directory, 0, setup.core_b, [] { return std::string{"none"}; });
+  const ProadDirectory directory;
+  auto proad = start_proad(proad_of(setup, 0, setup.core_b, nullptr), directory);
   if (!proad) return unexpected(proad.error());
   auto ends = ChildProcess::start([&](Control& control) {
     pin(setup.core_a);
@@ -164,22 +93,21 @@ Outcome measure_one_machine(const SidecarSetup& setup) {
 }
 
 Outcome measure_two_sidecars(const Wire& wire, const SidecarSetup& setup) {
-  const Directory directory;
+  const ProadDirectory directory;
   const auto core = [&](std::size_t host) { return host == 0 ? setup.core_a : setup.core_b; };
   std::vector<ChildProcess> sidecars;
   for (const std::size_t host : {1U, 0U}) {  // memif's server before its client
-    auto proad = start_proad(setup, directory, host, core(host),
-                             [&wire, host] { return nic_text(wire, host); });
+    auto proad = start_proad(proad_of(setup, host, core(host), &wire), directory);
     if (!proad) return unexpected(proad.error());
     sidecars.push_back(std::move(*proad));
   }
   auto server = ChildProcess::start([&](Control& control) {
     pin(core(1));
-    auto net = attach(directory, 1);
+    auto net = attach(directory, 1, waiting(setup));
     if (!net || !net->listen({port})) return 1;
     control.send('l');
     std::uint32_t asked = 0;
-    EchoServer<Net>{*net}.run(false, [&] { return ++asked % 1024 == 0 && control.ready(); });
+    EchoServer<Net>{*net}.run(setup.wait, [&] { return ++asked % 1024 == 0 && control.ready(); });
     return 0;
   });
   if (!server) return unexpected(server.error());
@@ -187,7 +115,7 @@ Outcome measure_two_sidecars(const Wire& wire, const SidecarSetup& setup) {
     return unexpected<std::string>("the echo server did not start");
   auto client = ChildProcess::start([&](Control& control) {
     pin(core(0));
-    auto net = attach(directory, 0);
+    auto net = attach(directory, 0, waiting(setup));
     const Outcome outcome =
         net ? sample_of(EchoClient<Net>{*net, echo_options(setup, 1)}.run([] { return false; }))
             : Outcome{unexpected(net.error())};
