@@ -80,7 +80,14 @@ class Engine {
     if (slot == no_slot) return Reason::no_such_flow;
     Slot& host = flows_[slot];
     if (host.send_list == detail::SendList::none) activate(slot);  // if in vain, no harm is done
+    submitted_bytes_ += block.length + whole_frame_bytes;
     return host.flow.submit(now, block, notify, number);
+  }
+  /// Whether `length` more bytes would not fit into the packet that what was submitted since the
+  /// last transmission fills: nothing is gained by keeping that back, and the peer can work on it
+  /// while we go on. Whoever submits between turns flushes first.
+  [[nodiscard]] bool worth_flushing(std::uint32_t length) const noexcept {
+    return submitted_bytes_ != 0 && submitted_bytes_ + length + whole_frame_bytes > packet_room_;
   }
   /// Sends what is queued, then ends the flow; `closed` follows at the latest at `deadline`.
   [[nodiscard]] Expected<void> close(Instant now, FlowKey key, Instant deadline) noexcept {
@@ -384,7 +391,9 @@ class Engine {
   std::uint32_t half_open_ = 0;
   SipKey cookie_secret_;
   std::uint32_t closing_flows_ = 0;
-  std::uint32_t send_budget_ = 0;  // packets this turn may still send
+  std::uint32_t send_budget_ = 0;      // packets this turn may still send
+  std::uint64_t submitted_bytes_ = 0;  // since the last transmission, frame heads included
+  std::uint32_t packet_room_;          // for frames, in the longest packet
   UdpChecksumBy udp_checksum_ = UdpChecksumBy::zero;
   std::uint16_t next_client_port_;
   SlotList active_;                 // flows that want to transmit, in the order of their turns

@@ -43,6 +43,8 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
     std::uint32_t& most = (v4 ? options_.flow : flow_ipv6_).packet_bytes_max;
     most = std::min(most, interface_.payload_bytes_max(v4, nic_offers.frame_bytes_max));
   }
+  constexpr std::uint32_t overhead = PacketHeader::size + Integrity::trailer_bytes;
+  packet_room_ = options_.flow.packet_bytes_max - overhead;
   if (nic_offers.tx_udp_checksum)
     udp_checksum_ = UdpChecksumBy::offload;
   else if (Integrity::needs_udp_checksum)

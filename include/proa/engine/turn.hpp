@@ -47,6 +47,7 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
 /// quantum_bytes per round, so a large message delays the others by one quantum only.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::transmit() noexcept {
+  submitted_bytes_ = 0;
   if (interface_.next_timeout() <= now_) transmit_control();
   if (paths_.next_timeout() <= now_) [[unlikely]]
     transmit_probes();

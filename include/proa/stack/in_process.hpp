@@ -116,7 +116,7 @@ class InProcess {
   }
   [[nodiscard]] Reason send(FlowHandle flow, const MessageBlock& block, bool notify,
                             MessageNumber& number) noexcept {
-    return engine_.submit(engine_.now(), {flow.value}, block, notify, number);
+    return submit(flow, block, notify, number);
   }
   [[nodiscard]] Reason send_copy(FlowHandle flow, std::span<const std::byte> bytes, bool notify,
                                  MessageNumber& number) noexcept;
@@ -172,6 +172,13 @@ class InProcess {
 
  private:
   static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
+
+  Reason submit(FlowHandle flow, const MessageBlock& block, bool notify,
+                MessageNumber& number) noexcept {
+    if (engine_.worth_flushing(block.length)) [[unlikely]]
+      engine_.flush(clock_);
+    return engine_.submit(engine_.now(), {flow.value}, block, notify, number);
+  }
 
   static std::shared_ptr<void> make_group(std::uint32_t engines, std::uint32_t mtu_bytes) {
     EngineGroupOptions options;
@@ -251,7 +258,7 @@ Reason InProcess<NicT, Policy>::send_copy(FlowHandle flow, std::span<const std::
     return Reason::would_block;
   }
   if (!bytes.empty()) std::memcpy(block->data, bytes.data(), bytes.size());
-  const Reason why = engine_.submit(engine_.now(), {flow.value}, *block, notify, number);
+  const Reason why = submit(flow, *block, notify, number);
   if (why != Reason::none) memory.release(*block);
   return why;
 }

@@ -34,8 +34,8 @@ struct SendOptions {
 };
 
 /// Reliable messages over flows. A stack, its buffers and messages belong to one thread.
-/// `send` queues; `poll`, `wait` and `flush` transmit. Destroying it resets open flows; what
-/// messages and buffers are still held stays valid.
+/// `send` queues; `poll`, `wait` and `flush` transmit what has not filled a packet yet. Destroying
+/// it resets open flows; what messages and buffers are still held stays valid.
 template <class P = Sidecar>
 class Stack {
  public:

@@ -114,3 +114,19 @@ TEST_CASE("A deadline is a moment or a time from now", "[stack]") {
   CHECK(Deadline{std::chrono::hours{24 * 365 * 290}}.from(
             Instant{std::chrono::hours{24 * 365 * 10}}) == never);
 }
+
+TEST_CASE("What fills a packet leaves while the application goes on sending", "[stack]") {
+  SimPair pair;
+  REQUIRE(pair.b->listen({7}));
+  const auto flow = pair.a->connect(pair.at_b(7), 1s);
+  REQUIRE(flow);
+  const std::vector<std::byte> small(100);
+  const std::uint64_t before = pair.a->counters().tx_packets;
+  for (int i = 0; i < 10; ++i) REQUIRE(pair.a->send(*flow, small));
+  CHECK(pair.a->counters().tx_packets == before);  // there may be more to put beside it
+  for (int i = 0; i < 10; ++i) REQUIRE(pair.a->send(*flow, small));
+  CHECK(pair.a->counters().tx_packets > before);
+  const std::uint64_t full = pair.a->counters().tx_packets;
+  pair.a->flush();  // the rest
+  CHECK(pair.a->counters().tx_packets == full + 1);
+}
