@@ -105,7 +105,9 @@ class AckTracker {
       set(number);
     } else {
       advance(step);
-      set(largest_);  // the former largest is one of the bits now
+      // The former largest is one of the bits now. From further below its place on the circle
+      // would be another packet's: that would be acknowledged although it is lost.
+      if (step <= ack_window) set(largest_);
       largest_ = number;
       largest_at_ = now;
     }

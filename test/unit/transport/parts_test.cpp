@@ -26,8 +26,9 @@ TEST_CASE("the ack tracker remembers exactly the window below the largest") {
       seen.insert(largest - back);  // not ours to miss
     for (int i = 0; i < 3000; ++i) {
       const bool ahead = prng.chance(2, 3);
-      const std::uint64_t n = ahead ? largest + 1 + prng.below(prng.chance(1, 50) ? 700 : 4)
-                                    : largest - prng.below(520);
+      const std::uint64_t n =
+          ahead ? largest + 1 + prng.below(prng.chance(1, 50) ? 3 * ack_window : 4)
+                : largest - prng.below(520);
       const PacketNumber wire{static_cast<std::uint32_t>(n)};
       const auto verdict = tracker.judge(wire);
       if (n + ack_window < largest) {
@@ -50,6 +51,19 @@ TEST_CASE("the ack tracker remembers exactly the window below the largest") {
       REQUIRE(tracker.has_gaps() == !dense);
       REQUIRE((pool.arena().used() == 0) == dense);  // nothing is kept without gaps
     }
+  }
+}
+
+TEST_CASE(
+    "a burst of losses longer than the window leaves nothing acknowledged that did not come") {
+  ScratchPool pool{1U << 16U};
+  for (std::uint32_t lost = 1; lost <= 4 * ack_window; ++lost) {
+    AckTracker tracker{pool};
+    (void)tracker.record(PacketNumber{9000}, Instant{});
+    (void)tracker.record(PacketNumber{9000 + lost + 1}, Instant{});
+    const AckBits bits = tracker.bits();
+    for (std::uint32_t below = 0; below < ack_window; ++below)
+      REQUIRE(bits.arrived(below) == (below >= lost));
   }
 }
 
