@@ -268,6 +268,8 @@ class EngineThread final : public EngineHost {
     if (nap) ++naps_;
     if (::ppoll(watched_.data(), watched_.size(), &limit, nullptr) > 0 && watched_[0].revents != 0)
       link_.hush_engine();
+    // What came while it slept has woken it: it has not lain there as long as the sleep.
+    if (!nap) engine_.note_ring_empty_until(clock_() - usual_wake_up);
   }
 
   // --- report ---

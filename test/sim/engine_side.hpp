@@ -23,6 +23,7 @@ struct Connection {
   std::array<bool, 2> gone{};  // that end's host crashed
   bool started = false;
   std::uint32_t attempts = 0;
+  std::uint32_t reset_flow = 0;  // id at the other end of the flow that was reset; 0: none
   std::optional<Instant> retry_at;
 
   [[nodiscard]] bool over() const noexcept {
@@ -173,6 +174,9 @@ class EngineSide {
     acted = c.app[end]->act(now_, &handle) || acted;
     if (resets_next(c, end) && now_ >= c.plan->reset_at) {
       c.close_called[end] = true;
+      engine.for_each_flow([&](FlowKey key, AppCookie, const auto& flow) {
+        if (key == c.key[end]) c.reset_flow = flow.identity().peer_id;
+      });
       demand(engine.reset(now_, c.key[end], Reason::reset_by_application).has_value(),
              "reset was refused");
       for (auto& app : c.app) app->stop();

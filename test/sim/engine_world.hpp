@@ -15,6 +15,7 @@
 #include "engine_paths.hpp"
 #include "engine_plan.hpp"
 #include "engine_side.hpp"
+#include "reset_watch.hpp"
 
 namespace proa::sim {
 
@@ -30,7 +31,7 @@ struct EngineOutcome {
 
 class EngineWorld {
  public:
-  using TestNic = PcapTap<Lossy<SimNic>>;
+  using TestNic = ResetWatch<PcapTap<Lossy<SimNic>>>;
   using TestEngine = Engine<TestNic, EngineSide>;
 
   EngineWorld(const EnginePlan& plan, PcapSink& sink, std::uint32_t audit_every)
@@ -40,7 +41,6 @@ class EngineWorld {
         audit_every_(audit_every),
         network_(prng_.next(), plan.switching, plan.port.frame_bytes_max),
         connections_(plan.connections.size()) {
-    for (const Incident& i : plan_.incidents) long_silence_ |= i.length >= FlowOptions{}.linger_min;
     for (std::uint32_t i = 0; i < connections_.size(); ++i) prepare(i);
     for (std::uint32_t i = 0; i < plan_.hosts; ++i) hosts_.push_back(make_host(i));
   }
@@ -76,8 +76,8 @@ class EngineWorld {
     Host(EngineWorld& world, std::uint32_t index_, std::uint32_t life)
         : index(index_),
           port(world.network_, world.port_options(index_)),
-          nic(Lossy<SimNic>(port.nic(), world.prng_.next()), *world.sink_,
-              "host" + std::to_string(index_) + (life > 0 ? "b" : "")),
+          nic(PcapTap(Lossy<SimNic>(port.nic(), world.prng_.next()), *world.sink_,
+                      "host" + std::to_string(index_) + (life > 0 ? "b" : ""))),
           side(world.plan_, index, world.connections_, world.clients_, world.prng_.next()),
           engine(nic, side, world.engine_options(index, life), world.now_) {}
     std::uint32_t index;
@@ -328,8 +328,10 @@ class EngineWorld {
         return why == (closer ? Reason::closed_by_application : Reason::closed_by_peer);
       case Fate::reset:
         if (end == c.plan->closer % 2) return why == Reason::reset_by_application;
-        // Every RESET was lost until its sender had forgotten the flow.
-        return why == Reason::reset_by_peer || (long_silence_ && why == Reason::peer_restarted);
+        // Two generals: every RESET was lost until its sender had forgotten the flow.
+        return why == Reason::reset_by_peer ||
+               (why == Reason::peer_restarted && c.plan->from != c.plan->to &&
+                !hosts_[end == 0 ? c.plan->from : c.plan->to]->nic.saw_reset_of(c.reset_flow));
       case Fate::refused:
         return why == Reason::connection_refused;
       case Fate::nobody:
@@ -440,7 +442,6 @@ class EngineWorld {
   std::uint32_t audit_every_;
   Instant now_{};
   bool healed_ = false;
-  bool long_silence_ = false;  // some incident is longer than an ended flow lingers
   std::uint32_t lives_ = 0;
   std::size_t next_incident_ = 0;
   std::uint64_t checks_ = 0;

@@ -146,6 +146,7 @@ class LoadWorld {
     LoadSide side;
     EngineT engine;
     Instant late_until{}, rest_until{};
+    bool drained = true;  // nothing was left in the ring after its last turn
   };
 
   [[nodiscard]] SimPortOptions port_options(std::uint32_t index) const {
@@ -238,14 +239,17 @@ class LoadWorld {
   }
   void take_turn(std::uint32_t index) {
     Host& host = *hosts_[index];
-    // A thread that polls all the time has looked one turn ago; one that was away has not.
-    if (host.late_until != now_) host.engine.note_ring_empty_until(now_ - options_.turn_time);
+    // A thread that polls all the time has looked one turn ago; one that was away has not, nor one
+    // that left something in its ring.
+    if (host.late_until != now_ && host.drained)
+      host.engine.note_ring_empty_until(now_ - options_.turn_time);
     host.side.set_now(now_);
     host.engine.turn([this] { return now_; });
     if (const auto why = host.side.complaint(); !why.empty()) throw LoadFailure(why);
     host.rest_until = now_ + options_.turn_time;
     Instant at = std::min(host.engine.next_timeout(), host.side.next_action(now_));
-    if (host.port.backlog(0) != 0) at = now_;
+    host.drained = host.port.backlog(0) == 0;
+    if (!host.drained) at = now_;
     wake_[index] = at == never ? never : std::max(at, ready_at(host));
   }
 

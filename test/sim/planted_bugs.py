@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plants bugs in the product's own code, one per oracle, and demands that the simulator finds each.
 
-usage: planted_bugs.py SOURCE LIBRARY SCRATCH COMPILER...
+usage: planted_bugs.py SOURCE LIBRARY CATCH_MAIN SCRATCH COMPILER...
        (with ONLY=N in the environment: bug N alone, verbosely)
 
 The product knows nothing of this: patched copies of its headers go to a folder that the compiler sees first. All
@@ -31,6 +31,7 @@ inline constexpr std::array<std::byte, 1> wrong_byte{std::byte{0xa5}};
 """
 
 FLOW, ENGINE = "sim_world", "sim_engines"
+STALLS = "matrix_nic"  # Catch2 cases of the matrix: a row is the oracle
 
 
 class Bug:
@@ -149,6 +150,18 @@ BUGS = [
         "host.flow.handle_datagram(arrival, datagram);\n  touch(slot);",
         "host.flow.handle_datagram(arrival, datagram);\n  if (!planted::sometimes(@, 8)) touch(slot);",
         "broken invariant", "no convergence after healing"),
+    Bug(ENGINE, "a RESET is acknowledged and not heeded", "transport/flow_receive.hpp",
+        "    case FrameType::reset:\n",
+        "    case FrameType::reset:\n      if (planted::bug(@)) return Drop::none;\n",
+        "was told 'the peer no longer knows this flow'", "no convergence after healing"),
+    Bug(STALLS, "a late poll is taken for loss and delay", "engine/receive.hpp",
+        "Arrival arrival{now_, now_ - drained_at_, false};",
+        "Arrival arrival{now_, planted::bug(@) ? Duration{} : now_ - drained_at_, false};",
+        "after.packets_lost == before.packets_lost", "collapsed == 0", "resent <="),
+    Bug(STALLS, "what a packet lay before a late poller is taken for delay", "transport/receiver.hpp",
+        "    const bool late = arrival.uncertainty",
+        "    const bool late = !planted::bug(@) && arrival.uncertainty",
+        "slowest <", "collapsed == 0"),
 ]
 
 
@@ -168,15 +181,17 @@ def write_overlay(source, overlay):
     return None
 
 
-def build(source, library, scratch, compiler, program):
+def build(source, libraries, scratch, compiler, program):
     command = [*compiler, "-std=c++20", "-O1", "-DPROA_WITH_AUDIT", f"-I{scratch}/include", f"-I{source}/include",
-               f"{source}/test/sim/{program}.cpp", library, "-pthread", "-o", f"{scratch}/{program}"]
+               f"{source}/test/sim/{program}.cpp", *libraries, "-pthread", "-o", f"{scratch}/{program}"]
     return subprocess.run(command, check=False).returncode == 0
 
 
 def run(scratch, program, number, first, count):
-    done = subprocess.run([f"{scratch}/{program}", "--seeds", str(first), str(count)], check=False, timeout=300,
-                          capture_output=True, text=True, env={**os.environ, "PROA_PLANTED": str(number)})
+    arguments = ["[A26]"] if program == STALLS else ["--seeds", str(first), str(count)]
+    how_many = {"PROA_SIM_SEEDS": "few" if first == 1 else "short"}  # of a row
+    done = subprocess.run([f"{scratch}/{program}", *arguments], check=False, timeout=300, capture_output=True,
+                          text=True, env={**os.environ, **how_many, "PROA_PLANTED": str(number)})
     return done.returncode, done.stdout + done.stderr
 
 
@@ -192,13 +207,14 @@ def caught(scratch, number, bug):
 
 
 def main():
-    source, library, scratch, compiler = pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4:]
+    source, libraries, scratch = pathlib.Path(sys.argv[1]), sys.argv[2:4], pathlib.Path(sys.argv[4])
+    compiler = sys.argv[5:]
     problem = write_overlay(source, scratch / "include")
     if problem:
         print(problem)
         return 1
-    for program in (FLOW, ENGINE):
-        if not build(source, library, scratch, compiler, program):
+    for program in (FLOW, ENGINE, STALLS):
+        if not build(source, libraries, scratch, compiler, program):
             print(f"{program} with planted bugs does not compile")
             return 1
         code, said = run(scratch, program, 0, 1, 10)

@@ -10,6 +10,9 @@
 
 namespace proa {
 
+/// From a NIC's interrupt until a thread that slept on it polls, mostly.
+inline constexpr Duration usual_wake_up = std::chrono::microseconds{25};
+
 struct EngineOptions {
   std::uint32_t index = 0;           // the low 6 bits of this engine's flow ids
   std::uint32_t flows_max = 65'536;  // address space, not memory: slots are touched when used

@@ -148,7 +148,8 @@ class InProcess {
       clock_.sleep_until(until);
     } else {
       if (now - active_at_ < spin_ && !give_way_.oversubscribed()) return;
-      if (engine_.arm_handover()) waiter_.sleep(nic_, clock_(), until);
+      if (engine_.arm_handover() && waiter_.sleep(nic_, clock_(), until))
+        engine_.note_ring_empty_until(clock_() - usual_wake_up);
       engine_.disarm_handover();
     }
   }

@@ -67,10 +67,11 @@ class Waiter {
     return true;
   }
 
-  /// Sleeps until the NIC receives or `until` comes, whichever is first.
+  /// Sleeps until the NIC receives or `until` comes, whichever is first. True: what arrived woke
+  /// it, nothing has waited in the ring for longer than that takes.
   template <Nic NicT>
-  void sleep(NicT& nic, Instant now, Instant until) noexcept {
-    if (until <= now || !nic.arm_wait()) return;
+  bool sleep(NicT& nic, Instant now, Instant until) noexcept {
+    if (until <= now || !nic.arm_wait()) return false;
     const Instant limit = bounded(now, until);
     set_timer(never);
     pollfd on{epoll_, POLLIN, 0};
@@ -79,6 +80,7 @@ class Waiter {
     ::ppoll(&on, 1, limit == never ? nullptr : &timeout, nullptr);
     nic.disarm_wait();
     nap_ = std::min(2 * nap_, nap_max);
+    return nic_tells_;
   }
 
  private:

@@ -191,6 +191,8 @@ class Flow {
     return options.path_sizes ? options.path_sizes->find(identity.peer.address, now) : 0;
   }
   void maybe_fin() noexcept;
+  static constexpr int resets_wait = 1 << 10;  // probe timeouts: ten doublings
+
   [[nodiscard]] bool writable_now() const noexcept {
     return refused_ && is_alive(state_) && sender_.queue().fits(refused_bytes_, *options_);
   }
@@ -337,6 +339,9 @@ void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
   Duration patience = std::max(3 * sender_.probe_interval(), options_->linger_min);
+  // A RESET is repeated ten times, like on the shortest paths, but not after the peer's own limit.
+  if (state_ == FlowState::resetting)
+    patience = std::max(patience, std::min(resets_wait * sender_.probe_interval(), idle_limit_));
   // A peer whom no answer reaches repeats itself ever more rarely: twice the last pause comes next.
   if (repeated_at_ != never) patience = std::max(patience, 3 * (now - repeated_at_));
   repeated_at_ = now;

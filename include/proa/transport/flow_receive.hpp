@@ -269,9 +269,9 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
       receiver_.ack_at_once();
       return Drop::none;
     case FrameType::ping:
-      sender_.on_peer_ping(arrival.now);
+      sender_.on_peer_ping(arrival);
       // Whose peer always asks first hears no keepalive timer of his own.
-      if (arrival.now - sender_.last_eliciting_at() >= options_->keepalive / 2) trim();
+      if (arrival.now - sender_.waiting_since() >= options_->keepalive / 2) trim();
       return Drop::none;
     case FrameType::padding:
     case FrameType::ack64:

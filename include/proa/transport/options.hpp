@@ -34,6 +34,9 @@ struct FlowOptions {
   Duration idle_limit = 30s;      // the smaller one of both ends counts
   Duration accept_limit = 5s;     // a half-open flow is dropped after this
   std::uint32_t incarnation = 0;  // random per start of the stack
+
+  /// A longer ack delay is no measurement but the most that the peer's late poller can say.
+  [[nodiscard]] constexpr Duration late_ack_delay() const noexcept { return 2 * probe_slack; }
 };
 
 }  // namespace proa

@@ -20,11 +20,10 @@ inline constexpr std::uint32_t persistent_probes = 3;
   if (!rtt.has_sample())
     return std::min(options.probe_before_sample * (std::int64_t{1} << doublings),
                     options.probe_max);
-  if (sent_in_a_row == 0)
-    return std::min(2 * rtt.smoothed() + options.probe_slack, options.probe_max);
-  const Duration full = rtt.smoothed() +
-                        std::max(4 * rtt.variation(), options.probe_variation_min) +
-                        options.probe_slack;
+  const Duration slack = std::max(options.probe_slack, rtt.peer_lateness());
+  if (sent_in_a_row == 0) return std::min(2 * rtt.smoothed() + slack, options.probe_max);
+  const Duration full =
+      rtt.smoothed() + std::max(4 * rtt.variation(), options.probe_variation_min) + slack;
   if (full >= options.probe_max) return options.probe_max;
   return std::min(full * (std::int64_t{1} << (doublings - 1)), options.probe_max);
 }

@@ -29,7 +29,7 @@ class Receiver {
   /// A packet has been placed whole. `eliciting`: it held more than acknowledgement and credit.
   void on_packet(PacketNumber number, bool eliciting, const Arrival& arrival,
                  const FlowOptions& options, const RttEstimator& rtt) noexcept {
-    const bool gap = acks_.record(number, arrival.now);
+    const bool gap = acks_.record(number, arrived_at(arrival, options));
     if (arrival.congestion_experienced) ++ce_marked_;
     if (!eliciting) return;
     note_repetition();
@@ -111,6 +111,13 @@ class Receiver {
     ++repetitions_;
   }
 
+  /// A poller that comes late tells the peer the most it may have waited, as ack delay: what the
+  /// packet lay here is no delay of the path. Of a few microseconds nobody speaks.
+  [[nodiscard]] static Instant arrived_at(const Arrival& arrival,
+                                          const FlowOptions& options) noexcept {
+    const bool late = arrival.uncertainty > options.late_ack_delay();
+    return late ? arrival.now - arrival.uncertainty : arrival.now;
+  }
   [[nodiscard]] static Duration ack_delay(const FlowOptions& options,
                                           const RttEstimator& rtt) noexcept {
     const Duration quarter = std::max(rtt.smoothed() / 4, options.ack_delay_min);

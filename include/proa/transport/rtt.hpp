@@ -1,6 +1,7 @@
 // L2: the round-trip estimate of a flow (RFC 9002 section 5, RFC 6298) at nanosecond resolution.
 #pragma once
 #include <algorithm>
+#include <cstdint>
 
 #include <proa/base/time.hpp>
 
@@ -10,12 +11,15 @@ class RttEstimator {
  public:
   [[nodiscard]] bool has_sample() const noexcept { return smoothed_ != Duration::zero(); }
   [[nodiscard]] Duration smoothed() const noexcept { return smoothed_; }
-  [[nodiscard]] Duration variation() const noexcept { return variation_; }
+  [[nodiscard]] Duration variation() const noexcept { return Duration{variation_ns_}; }
   [[nodiscard]] Duration latest() const noexcept { return latest_; }
   [[nodiscard]] Duration minimum() const noexcept { return minimum_; }
 
+  /// How late the peer's poller was of late, for who waits for its answer; zero mostly.
+  [[nodiscard]] Duration peer_lateness() const noexcept { return Duration{peer_lateness_ns_}; }
+
   /// `sample` is send to acknowledgement, `ack_delay` the part the peer says it waited, and
-  /// `uncertainty` how long the acknowledgement may have lain unread here.
+  /// `uncertainty` how long packet or acknowledgement may have lain unread at either end.
   void update(Duration sample, Duration ack_delay, Duration uncertainty) noexcept {
     sample = std::max(sample, Duration{1});
     // RFC 9002 5.2: min_rtt ignores the ack delay.
@@ -27,22 +31,34 @@ class RttEstimator {
     latest_ = adjusted;
     if (!has_sample()) {
       smoothed_ = adjusted;
-      variation_ = adjusted / 2;
+      variation_ns_ = packed(adjusted / 2);
       return;
     }
     // A poller that came late measured itself: such a sample says nothing of the variation.
     const bool late = uncertainty > smoothed_ / 2;
     const Duration error = adjusted > smoothed_ ? adjusted - smoothed_ : smoothed_ - adjusted;
-    if (!late) variation_ = (3 * variation_ + error) / 4;
+    if (!late) variation_ns_ = packed((3 * variation() + error) / 4);
     if (!late || adjusted < smoothed_) smoothed_ = (7 * smoothed_ + adjusted) / 8;
     smoothed_ = std::max(smoothed_, Duration{1});
   }
+  /// Rises quickly, falls slowly: an oversubscribed peer is not probed at each of its pauses.
+  void note_peer_lateness(Duration lateness) noexcept {
+    const Duration former = peer_lateness();
+    peer_lateness_ns_ =
+        packed(lateness > former ? (former + lateness) / 2 : (7 * former + lateness) / 8);
+  }
 
  private:
+  /// An idle flow is small. Saturates at four seconds: no probe waits that long.
+  static constexpr std::uint32_t packed(Duration d) noexcept {
+    return static_cast<std::uint32_t>(std::min<std::int64_t>(d.count(), 0xffff'ffff));
+  }
+
   Duration smoothed_{};
-  Duration variation_{};
   Duration latest_{};
   Duration minimum_{};
+  std::uint32_t variation_ns_ = 0;
+  std::uint32_t peer_lateness_ns_ = 0;
 };
 
 }  // namespace proa

@@ -13,6 +13,7 @@
 #include <proa/transport/probe.hpp>
 #include <proa/transport/send_queue.hpp>
 #include <proa/transport/sent_packets.hpp>
+#include <proa/wire/header.hpp>
 
 namespace proa {
 
@@ -21,6 +22,12 @@ struct AckInfo {
   PacketNumber largest;
   Duration delay{};
   const AckBits& bits;  // packets below the largest
+
+  /// How long the packet may have waited for a late poller of the peer; the field saturates.
+  [[nodiscard]] Duration lateness(Duration usual_max) const noexcept {
+    if (delay <= usual_max) return {};
+    return delay < ack_delay_saturated ? delay : std::chrono::hours{1};
+  }
 };
 
 /// What an acknowledgement or a timer brought to light about control frames.
@@ -70,7 +77,13 @@ class Sender {
   }
   [[nodiscard]] bool probe_due() const noexcept { return probe_due_; }
   [[nodiscard]] std::uint32_t probes_in_a_row() const noexcept { return probes_in_a_row_; }
-  [[nodiscard]] Instant last_eliciting_at() const noexcept { return last_eliciting_at_; }
+  /// The first probe may be for a lost packet; from the second on the path is in doubt. Whom the
+  /// peer had no memory for must be placed whole to be acknowledged.
+  [[nodiscard]] bool probe_is_small() const noexcept {
+    return probes_in_a_row_ > 1 || peer_refused_;
+  }
+  /// When something was sent, or a probe became due, that asks for an answer.
+  [[nodiscard]] Instant waiting_since() const noexcept { return waiting_since_; }
   /// When data that only pacing holds back may go; never if that is not what holds it.
   [[nodiscard]] Instant paced_until(Instant now) const noexcept {
     if (pacer_.may_send(now) || !has_data()) return never;
@@ -114,7 +127,7 @@ class Sender {
       trim_while_resting();
       return;
     }
-    last_eliciting_at_ = record.sent_at;
+    waiting_since_ = record.sent_at;
     const Duration gap = congestion_.pacing_interval(record.bytes);
     pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());
     // RFC 9002 7.8: a window that is not used does not grow. Pacing keeps back less than half of
@@ -142,7 +155,7 @@ class Sender {
     if (probes_in_a_row_ >= persistent_probes && acked.oldest_sent_at < first_probe_at_)
       congestion_.on_spurious_loss(arrival.now);
     probes_in_a_row_ = 0;
-    probe_due_ = false;
+    probe_due_ = peer_refused_ = false;
     feed_estimators(acked, ack, arrival);
     probe_interval_ = probe_timeout(rtt_, *options_, 0);
     packets_.forget(arrival.now - 2 * probe_interval_);  // mostly all: then nothing is overdue
@@ -158,6 +171,8 @@ class Sender {
     return out;
   }
   void on_probe_timer(Instant now) noexcept {
+    waiting_since_ = now;
+    if (probe_due_) return;  // the one before has not even left: that is not the peer's silence
     if (probes_in_a_row_ == 0) first_probe_at_ = now;
     probe_due_ = true;
     ++probes_in_a_row_;
@@ -170,24 +185,28 @@ class Sender {
   void on_path_change(Instant now) noexcept { count_off_until_ = later(now, 2 * rtt_.smoothed()); }
 
   /// A ping: the peer is there although it does not acknowledge what we sent. It had no memory for
-  /// that, and has some now: probe at once instead of at the end of a backed-off wait.
-  void on_peer_ping(Instant now) noexcept {
-    const bool overdue = probes_in_a_row_ != 0 || now - last_eliciting_at_ >= rtt_.smoothed();
+  /// that, and has some now: probe at once instead of at the end of a backed-off wait. While this
+  /// end was not looking the ping may have lain beside the acknowledgement: then it says nothing.
+  void on_peer_ping(const Arrival& arrival) noexcept {
+    const Duration silence = arrival.now - arrival.uncertainty - waiting_since_;
+    const bool overdue = probes_in_a_row_ != 0 || silence >= rtt_.smoothed();
     if (packets_.in_flight_packets() == 0 || !overdue) return;
     for (std::uint32_t i = 0; i < packets_.count(); ++i) {
       SentPacket& packet = packets_.at(i);
       packet.content = with(packet.content, PacketContent::refused);
     }
-    if (probes_in_a_row_ >= persistent_probes) congestion_.on_spurious_loss(now);
-    probe_due_ = true;
-    probes_in_a_row_ = 2;  // a small packet: it must be placed whole to be acknowledged
-    probe_interval_ = probe_timeout(rtt_, *options_, probes_in_a_row_);
+    if (probes_in_a_row_ >= persistent_probes) congestion_.on_spurious_loss(arrival.now);
+    if (probes_in_a_row_ == 0) first_probe_at_ = arrival.now;
+    waiting_since_ = arrival.now;
+    probe_due_ = peer_refused_ = true;
+    probes_in_a_row_ = 1;
+    probe_interval_ = probe_timeout(rtt_, *options_, 2);
   }
 
   [[nodiscard]] Instant loss_deadline() const noexcept { return loss_deadline_; }
   [[nodiscard]] Instant probe_deadline() const noexcept {
     if (packets_.in_flight_packets() == 0) return never;
-    return later(last_eliciting_at_, probe_interval_);
+    return later(waiting_since_, probe_interval_);
   }
   /// Probe timeout without backoff: the unit of lingering.
   [[nodiscard]] Duration probe_interval() const noexcept {
@@ -266,11 +285,16 @@ class Sender {
 
   void feed_estimators(const Acked& acked, const AckInfo& ack, const Arrival& arrival) noexcept {
     AckSample sample;
+    const Duration lateness = ack.lateness(options_->late_ack_delay());
+    const Duration uncertainty = arrival.uncertainty + lateness;
     if (acked.newest_is_new) {
-      rtt_.update(arrival.now - acked.newest_sent_at, ack.delay, arrival.uncertainty);
-      // Unlike the estimator's, never raised to the minimum: a peer that lies hurts itself.
       const Duration rtt = arrival.now - acked.newest_sent_at;
-      sample.rtt = std::max(rtt > ack.delay ? rtt - ack.delay : rtt, Duration{1});
+      rtt_.update(rtt, ack.delay, uncertainty);
+      rtt_.note_peer_lateness(lateness == Duration::zero() ? lateness : ack.delay);
+      // Unlike the estimator's, never raised to the minimum: a peer that lies hurts itself.
+      const Duration waited =
+          lateness != Duration::zero() || ack.delay >= rtt ? Duration::zero() : ack.delay;
+      sample.rtt = std::max(rtt - waited, Duration{1});
     }
     if (acked.reordered) rule_.on_reordering();
     if (acked.spurious) {
@@ -281,8 +305,8 @@ class Sender {
     sample.now = arrival.now;
     sample.smoothed_rtt = rtt_.smoothed();
     sample.minimum_rtt = rtt_.minimum();
-    sample.uncertainty = arrival.uncertainty;
-    sample.rtt_reliable = arrival.uncertainty <= rtt_.smoothed() / 2;
+    sample.uncertainty = uncertainty;
+    sample.rtt_reliable = uncertainty <= rtt_.smoothed() / 2;
     sample.window_limited = window_limited_;
     sample.acked_bytes = acked.bytes;
     sample.acked_packets = acked.packets;
@@ -369,10 +393,10 @@ class Sender {
   LossRule rule_;
   KeptCongestion<Congestion> congestion_;
   const FlowOptions* options_;
-  Duration probe_interval_;  // from the last ack-eliciting packet to the next probe
+  Duration probe_interval_;  // from waiting_since_ to the next probe
   Pacer pacer_;
   CreditUse credit_;
-  Instant last_eliciting_at_{};
+  Instant waiting_since_{};
   Instant loss_deadline_ = never;
   Instant count_off_until_{};  // until then packets overtake each other for a known reason
   Instant first_probe_at_ = never;
@@ -386,6 +410,7 @@ class Sender {
   std::uint32_t ce_marked_ = 0;
   bool any_acked_ = false;
   bool probe_due_ = false;
+  bool peer_refused_ = false;  // it had no memory and has not acknowledged anything since
   bool window_limited_ = false;
 };
 

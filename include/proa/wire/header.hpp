@@ -54,6 +54,7 @@ enum class HeaderFlag : std::uint8_t {
 
 /// Ack delay counts in units of 64 ns and saturates at 4.19 ms.
 inline constexpr std::int64_t ack_delay_unit_ns = 64;
+inline constexpr Duration ack_delay_saturated{0xffff * ack_delay_unit_ns};
 
 struct PacketHeader {
   static constexpr std::size_t size = 24;

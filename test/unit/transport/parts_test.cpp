@@ -175,6 +175,19 @@ TEST_CASE("probe timeouts: early first, then doubling to one second", "[rfc9002-
   CHECK(probe_timeout(rtt, options, 40) == 1s);
 }
 
+TEST_CASE("a peer that is often late is given time before it is probed, and less as it mends") {
+  const FlowOptions options;
+  RttEstimator rtt;
+  rtt.update(40us, 0us, 0us);
+  CHECK(probe_timeout(rtt, options, 0) == 105us);
+  for (int i = 0; i < 20; ++i) rtt.note_peer_lateness(200us);
+  CHECK(probe_timeout(rtt, options, 0) >= 80us + 199us);
+  for (int i = 0; i < 20; ++i) rtt.note_peer_lateness(0us);
+  CHECK(probe_timeout(rtt, options, 0) == 105us);
+  rtt.note_peer_lateness(4ms);  // one pause
+  CHECK(probe_timeout(rtt, options, 0) <= 2100us);
+}
+
 TEST_CASE("the next timer is the earliest and fires once") {
   FlowTimers timers;
   CHECK(timers.next() == never);

@@ -24,7 +24,7 @@ struct Fixture {
   Fixture() { receiver.raise_credit(memory); }
   ~Fixture() { receiver.clear(memory); }
 
-  void arrive(std::uint32_t message) {
+  void arrive(std::uint32_t message, Duration uncertainty = {}) {
     Frame frame;
     frame.type = FrameType::whole;
     frame.number = MessageNumber{message};
@@ -32,7 +32,7 @@ struct Fixture {
     frame.bytes = bytes;
     REQUIRE(receiver.reassembly().place(frame, options.message_bytes_max, receiver.credit(),
                                         memory) == Drop::none);
-    receiver.on_packet(number, true, {now, {}, false}, options, rtt);
+    receiver.on_packet(number, true, {now, uncertainty, false}, options, rtt);
     number = number.plus(1);
   }
   /// How many acknowledgements leave from now on if nothing else happens.
@@ -103,4 +103,22 @@ TEST_CASE("an acknowledgement waits a quarter of the round trip, between 5 us an
   for (int i = 0; i < 100; ++i) f.rtt.update(1ms, 0us, 0us);
   f.arrive(2);
   CHECK(f.receiver.ack_deadline() - f.now == 25us);
+}
+
+TEST_CASE("a poller that comes late tells how long a packet may have waited, above 50 us",
+          "[A26]") {
+  Fixture f;
+  const auto told_delay = [&] {
+    PacketHeader header;
+    f.receiver.fill_ack(header, f.now);
+    return header.ack_delay();
+  };
+  f.arrive(0, 50us);  // two usual ack delays: as good as any measurement here
+  CHECK(told_delay() == 0us);
+  f.arrive(1, 64us);
+  CHECK(told_delay() == 64us);
+  f.now += 6400ns;
+  CHECK(told_delay() == 70'400ns);
+  f.arrive(2, 1s);
+  CHECK(told_delay() == ack_delay_saturated);
 }

@@ -15,7 +15,8 @@ namespace {
 /// Remembers what it was told.
 struct Witness {
   std::uint32_t losses = 0, lost_packets = 0, undone = 0, persistent = 0;
-  void on_ack(const AckSample&) noexcept {}
+  AckSample last{};
+  void on_ack(const AckSample& ack) noexcept { last = ack; }
   void on_loss(const LossSample& loss) noexcept {
     ++losses;
     lost_packets += loss.lost_packets;
@@ -60,14 +61,31 @@ struct Fixture {
     REQUIRE(sender.packets().can_send());
     sender.on_sent(record);
   }
+  void send_probe() {
+    REQUIRE(sender.probe_due());
+    std::array<std::byte, 1400> packet{};
+    FrameWriter out{packet};
+    SentPacket record;
+    record.sent_at = now;
+    (void)sender.write_probe(out, memory, record);
+    record.bytes = static_cast<std::uint16_t>(out.size());
+    record.state = PacketState::in_flight;
+    sender.on_sent(record);
+  }
+  void let_probe_timer_expire() {
+    now = sender.probe_deadline();
+    sender.on_probe_timer(now);
+  }
   /// All up to `largest` arrived but those.
-  Resolved acknowledge(std::uint32_t largest, const std::vector<std::uint32_t>& missing = {}) {
+  Resolved acknowledge(std::uint32_t largest, const std::vector<std::uint32_t>& missing = {},
+                       Duration delay = {}) {
     AckBits bits;
     bits.words.fill(~std::uint64_t{0});
     bits.dense = missing.empty();
     for (const auto one : missing)
       bits.words[(largest - 1 - one) / 64] &= ~(std::uint64_t{1} << ((largest - 1 - one) % 64));
-    const Resolved out = sender.on_ack({first.plus(largest), 0us, bits}, {now, {}, false}, memory);
+    const Resolved out =
+        sender.on_ack({first.plus(largest), delay, bits}, {now, {}, false}, memory);
     REQUIRE(sender.broken_invariant() == nullptr);
     return out;
   }
@@ -161,15 +179,94 @@ TEST_CASE("three probes in a row are persistent congestion, until what was sent 
   f.send(4);
   for (int i = 0; i < 3; ++i) {
     CHECK(f.told().persistent == 0);
-    f.now = f.sender.probe_deadline();
-    f.sender.on_probe_timer(f.now);
-    CHECK(f.sender.probe_due());
+    f.let_probe_timer_expire();
+    f.send_probe();
   }
   CHECK(f.told().persistent == 1);
   (void)f.acknowledge(4);
   CHECK(f.told().undone == 1);
-  CHECK(f.sender.probe_deadline() == never);
   CHECK_FALSE(f.sender.probe_due());
+  (void)f.acknowledge(7);
+  CHECK(f.sender.probe_deadline() == never);
+}
+
+TEST_CASE("a probe that could not leave is nobody's silence: only what left counts",
+          "[rfc9002-7.6]") {
+  Fixture f;
+  f.send(4);
+  for (int i = 0; i < 5; ++i) {
+    const Instant before = f.now;
+    f.let_probe_timer_expire();  // the NIC takes nothing, or the neighbour is not known
+    CHECK(f.now > before);
+    CHECK(f.sender.probe_due());
+    CHECK(f.sender.probes_in_a_row() == 1);
+  }
+  f.send_probe();
+  f.let_probe_timer_expire();
+  CHECK(f.sender.probes_in_a_row() == 2);
+  CHECK(f.told().persistent == 0);
+}
+
+TEST_CASE("a ping after silence is answered by a small probe, and it takes three more to despair") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  f.send(4);
+  f.now += 39us;
+  f.sender.on_peer_ping({f.now, {}, false});
+  CHECK_FALSE(f.sender.probe_due());  // the answer is under way
+  f.now += 1us;
+  f.sender.on_peer_ping({f.now, {}, false});
+  CHECK(f.sender.probe_is_small());
+  f.send_probe();
+  for (int i = 0; i < 2; ++i) {
+    CHECK(f.told().persistent == 0);
+    f.let_probe_timer_expire();
+    f.send_probe();
+  }
+  CHECK(f.told().persistent == 1);
+  (void)f.acknowledge(4);
+  CHECK(f.told().undone == 1);
+  CHECK_FALSE(f.sender.probe_is_small());
+}
+
+TEST_CASE("a ping found by a late poller may have lain beside the acknowledgement: it says nothing",
+          "[A26]") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  f.send(4);
+  f.now += 1ms;
+  f.sender.on_peer_ping({f.now, 1ms - 39us, false});
+  CHECK_FALSE(f.sender.probe_due());
+  f.sender.on_peer_ping({f.now, 1ms - 40us, false});
+  CHECK(f.sender.probe_due());
+}
+
+TEST_CASE("what a packet lay before the peer's late poller is no delay of the path", "[A26]") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  const auto send_and_hear = [&](Duration answer, Duration delay) {
+    f.send(1);
+    const std::uint32_t number = f.sender.packets().next().since(f.first) - 1;
+    f.now += answer;
+    (void)f.acknowledge(number, {}, delay);
+  };
+  send_and_hear(65us, 25us);  // an acknowledgement that waited: exact
+  CHECK(f.told().last.rtt == 40us);
+  CHECK(f.told().last.rtt_reliable);
+  for (const Duration stall : {Duration{100us}, Duration{1ms}, Duration{20ms}}) {
+    CAPTURE(stall.count());
+    send_and_hear(40us + stall, std::min(stall + 19us, ack_delay_saturated));
+    CHECK_FALSE(f.told().last.rtt_reliable);
+    CHECK(f.told().last.rtt == 40us + stall);  // nothing that could pass for a shorter path
+    CHECK(f.sender.rtt().smoothed() == 40us);
+    for (int i = 0; i < 40; ++i) send_and_hear(40us, 0us);
+  }
 }
 
 TEST_CASE("an acknowledgement of what was never sent is told apart and changes nothing") {
