@@ -29,30 +29,30 @@ bool contains(const std::vector<std::uint32_t>& list, std::uint32_t one) noexcep
 }  // namespace
 
 tl::expected<Access, std::string> Access::make(const Config& config, std::uint32_t own_uid) {
+  const auto unknown = [&](std::string_view key, const std::string& name, std::string_view what) {
+    return tl::unexpected{fmt::format("{}{}: there is no {} {}, expected names or numbers of {}s",
+                                      config.where("control", {key}), key, what, name, what)};
+  };
   Access access;
   access.quotas_ = config.quotas;
   access.users_ = {0, own_uid};
   for (const std::string& name : config.control.allow_users) {
-    if (name == "*") {
+    if (name == "*")
       access.everybody_ = true;
-    } else if (const auto number = as_number(name)) {
+    else if (const auto number = as_number(name))
       access.users_.push_back(*number);
-    } else if (const passwd* user = ::getpwnam(name.c_str())) {
+    else if (const passwd* user = ::getpwnam(name.c_str()))
       access.users_.push_back(user->pw_uid);
-    } else {
-      return tl::unexpected{fmt::format(
-          "allow_users: there is no user {}, expected names or numbers of users", name)};
-    }
+    else
+      return unknown("allow_users", name, "user");
   }
   for (const std::string& name : config.control.allow_groups) {
-    if (const auto number = as_number(name)) {
+    if (const auto number = as_number(name))
       access.groups_.push_back(*number);
-    } else if (const group* found = ::getgrnam(name.c_str())) {
+    else if (const group* found = ::getgrnam(name.c_str()))
       access.groups_.push_back(found->gr_gid);
-    } else {
-      return tl::unexpected{fmt::format(
-          "allow_groups: there is no group {}, expected names or numbers of groups", name)};
-    }
+    else
+      return unknown("allow_groups", name, "group");
   }
   return access;
 }

@@ -84,6 +84,8 @@ class Reader {
       const auto value = value_of(node);
       const auto expected = value ? key.set(target, *value) : std::string{"a plain value"};
       if (expected) fail(node, fmt::format("{} is {}, expected {}", name, shown(node), *expected));
+      target.config.origins.push_back(
+          {key.section, key.name, fmt::format("{}:{}", file_, node.source().begin.line)});
       return;
     }
     fail(node,
@@ -167,12 +169,46 @@ tl::expected<Config, std::string> load_config(const std::string& file) {
   return parse_config(text, file);
 }
 
-tl::expected<void, std::string> check_config(const Config& config) {
-  if (const char* why = impossible(config.applications.geometry))
+std::string Config::where(std::string_view section,
+                          std::initializer_list<std::string_view> names) const {
+  const auto last = std::find_if(origins.rbegin(), origins.rend(), [&](const Origin& origin) {
+    return origin.section == section &&
+           std::find(names.begin(), names.end(), origin.name) != names.end();
+  });
+  return last == origins.rend() ? std::string{} : last->place + ": ";
+}
+
+namespace {
+
+/// The keys one by one are in range; what they are together is checked here.
+tl::expected<void, std::string> check_applications(const Config& config) {
+  const ChannelGeometry& g = config.applications.geometry;
+  const auto half = std::min(g.send_bytes, g.receive_bytes) / 2;
+  if (g.message_bytes_max > half)
+    return tl::unexpected{fmt::format(
+        "{}message_max is {}, expected at most half of send_memory ({}) and of "
+        "receive_memory ({})",
+        config.where("applications", {"message_max", "send_memory", "receive_memory"}),
+        bytes_text(g.message_bytes_max), bytes_text(g.send_bytes), bytes_text(g.receive_bytes))};
+  if (const char* why = impossible(g))
     return tl::unexpected{fmt::format("[applications]: {}", why)};
-  if (config.transport.keepalive >= config.transport.idle_limit)
-    return tl::unexpected{std::string{
-        "[transport]: keepalive is not shorter than idle_limit, expected a third of it or less"}};
+  return {};
+}
+
+tl::expected<void, std::string> check_transport(const Config& config) {
+  const auto& [keepalive, idle_limit] = config.transport;
+  if (keepalive < idle_limit) return {};
+  return tl::unexpected{
+      fmt::format("{}keepalive is {}, expected less than idle_limit ({}), a third of it or so",
+                  config.where("transport", {"keepalive", "idle_limit"}), duration_text(keepalive),
+                  duration_text(idle_limit))};
+}
+
+}  // namespace
+
+tl::expected<void, std::string> check_config(const Config& config) {
+  if (auto done = check_applications(config); !done) return done;
+  if (auto done = check_transport(config); !done) return done;
   if (config.interfaces.empty())
     return tl::unexpected{std::string{
         "no interface: expected an [[interface]] in the configuration, or options such as --nic "

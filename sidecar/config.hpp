@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,7 +42,18 @@ struct InterfaceConfig {
   std::vector<std::uint32_t> cores;  // one per engine, or empty
 };
 
+/// Where a key was given.
+struct Origin {
+  std::string_view section, name;
+  std::string place;  // "proad.toml:7", or "--user"
+};
+
 struct Config {
+  std::vector<Origin> origins;  // of the keys that were given, the overriding ones last
+  /// Begins a sentence about these keys: where the last of them was given, as in "proad.toml:7: ".
+  [[nodiscard]] std::string where(std::string_view section,
+                                  std::initializer_list<std::string_view> names) const;
+
   LogLevel log_level = LogLevel::info;
   std::string user;
 

@@ -1,5 +1,6 @@
 // sidecar: every key of the configuration: name, command line option, unit, range, default.
 #include <array>
+#include <bit>
 #include <charconv>
 #include <optional>
 
@@ -65,8 +66,24 @@ Key number_key(Place p, Field field, std::int64_t least, std::int64_t most) {
           [=](const Target& t) { return std::to_string(field(t)); }};
 }
 
+/// Slots of a ring.
 template <class Field>
-Key bytes_key(Place p, Field field, std::uint64_t least, std::uint64_t most) {
+Key slots_key(Place p, Field field, std::int64_t least, std::int64_t most) {
+  Key key = number_key(p, field, least, most);
+  const auto in_range = key.set;
+  key.set = [=](const Target& t, const Value& v) -> Complaint {
+    const auto* number = std::get_if<std::int64_t>(&v);
+    if (number != nullptr && *number > 0 &&
+        std::has_single_bit(static_cast<std::uint64_t>(*number)))
+      return in_range(t, v);
+    return fmt::format("a power of two from {} to {}", least, most);
+  };
+  return key;
+}
+
+template <class Field>
+Key bytes_key(Place p, Field field, std::uint64_t least, std::uint64_t most,
+              std::uint64_t unit = 1) {
   const std::string range = fmt::format("{} to {}", bytes_text(least), bytes_text(most));
   return {p.section,
           p.name,
@@ -79,6 +96,7 @@ Key bytes_key(Place p, Field field, std::uint64_t least, std::uint64_t most) {
             if (!bytes || *bytes < least || *bytes > most)
               return fmt::format("a size from {}, written like \"64 MiB\" (B, KiB, MiB, GiB)",
                                  range);
+            if (*bytes % unit != 0) return "a multiple of " + bytes_text(unit);
             field(t) = static_cast<std::remove_reference_t<decltype(field(t))>>(*bytes);
             return std::nullopt;
           },
@@ -226,11 +244,11 @@ void add_applications(std::vector<Key>& out) {
   out.push_back(bytes_key({"applications", "send_memory", "send-memory",
                            "memory each channel sends from, a multiple of 64 KiB"},
                           PROA_FIELD(config.applications.geometry.send_bytes), 1U << 20U,
-                          std::uint64_t{64} << 30U));
+                          std::uint64_t{64} << 30U, Arena::page_bytes));
   out.push_back(bytes_key({"applications", "receive_memory", "receive-memory",
                            "memory each channel receives in, a multiple of 64 KiB"},
                           PROA_FIELD(config.applications.geometry.receive_bytes), 1U << 20U,
-                          std::uint64_t{64} << 30U));
+                          std::uint64_t{64} << 30U, Arena::page_bytes));
   out.push_back(bytes_key({"applications", "message_max", "message-max",
                            "the largest message; at most half of either memory"},
                           PROA_FIELD(config.applications.geometry.message_bytes_max), 64 << 10U,
@@ -238,12 +256,12 @@ void add_applications(std::vector<Key>& out) {
   out.push_back(number_key(
       {"applications", "flows", "channel-flows", "flows of one channel, per side that opens them"},
       PROA_FIELD(config.applications.geometry.flows_max), 1, channel_flows_max));
-  out.push_back(number_key({"applications", "request_slots", "request-slots",
-                            "ring from the application to the sidecar, a power of two"},
-                           PROA_FIELD(config.applications.geometry.request_slots), 64, 65'536));
-  out.push_back(number_key({"applications", "event_slots", "event-slots",
-                            "ring from the sidecar to the application, a power of two"},
-                           PROA_FIELD(config.applications.geometry.event_slots), 64, 65'536));
+  out.push_back(slots_key({"applications", "request_slots", "request-slots",
+                           "ring from the application to the sidecar, a power of two"},
+                          PROA_FIELD(config.applications.geometry.request_slots), 64, 65'536));
+  out.push_back(slots_key({"applications", "event_slots", "event-slots",
+                           "ring from the sidecar to the application, a power of two"},
+                          PROA_FIELD(config.applications.geometry.event_slots), 64, 65'536));
   out.push_back(duration_key({"applications", "linger", "linger",
                               "how long flows that a gone application had closed may still drain"},
                              PROA_FIELD(config.applications.linger), Duration{},

@@ -81,6 +81,7 @@ std::optional<std::string> override_by(const Given& given, Config& config) {
     const Value value = value_of(*key, texts).value_or(Value{texts.front()});
     if (const auto expected = key->set({config, interface}, value))
       return fmt::format("--{} is {}, expected {}", key->option, joined(texts, " "), *expected);
+    config.origins.push_back({key->section, key->name, fmt::format("--{}", key->option)});
   }
   return std::nullopt;
 }

@@ -23,19 +23,15 @@ std::string directory_of(const std::string& path) {
 
 }  // namespace
 
-tl::expected<RunAs, std::string> whom_to_become(const std::string& configured) {
+tl::expected<RunAs, std::string> whom_to_become(const Config& config) {
+  const std::string& configured = config.user;
+  const passwd* user = configured.empty() ? ::getpwnam("proa") : ::getpwnam(configured.c_str());
+  if (user == nullptr && !configured.empty())
+    return tl::unexpected{fmt::format("{}user: there is no user {}, expected the name of one",
+                                      config.where("", {"user"}), configured)};
   if (::geteuid() != 0 || configured == "root") return RunAs{};
-  const passwd* user = nullptr;
-  if (!configured.empty()) {
-    user = ::getpwnam(configured.c_str());
-    if (user == nullptr)
-      return tl::unexpected{
-          fmt::format("user: there is no user {}, expected the name of one", configured)};
-  } else {
-    user = ::getpwnam("proa");
-    if (user == nullptr) user = ::getpwnam("nobody");
-    if (user == nullptr) return RunAs{};
-  }
+  if (user == nullptr) user = ::getpwnam("nobody");
+  if (user == nullptr) return RunAs{};
   return RunAs{user->pw_uid, user->pw_gid, user->pw_name};
 }
 

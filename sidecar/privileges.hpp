@@ -6,6 +6,8 @@
 
 #include <tl/expected.hpp>
 
+#include "config.hpp"
+
 namespace proa::sidecar {
 
 struct RunAs {
@@ -14,8 +16,9 @@ struct RunAs {
   std::string name;  // empty: nothing to change
 };
 
-/// Whom to become: nobody else when not root or when told "root". An error is a sentence.
-[[nodiscard]] tl::expected<RunAs, std::string> whom_to_become(const std::string& configured);
+/// Whom to become: nobody else when not root or when told "root". A user who is not there is an
+/// error sentence, whoever asks.
+[[nodiscard]] tl::expected<RunAs, std::string> whom_to_become(const Config& config);
 
 /// Makes the socket's directory if it is missing, and lets `run_as` remove the socket at the end.
 [[nodiscard]] tl::expected<void, std::string> prepare_socket_directory(const std::string& socket,

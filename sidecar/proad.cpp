@@ -104,15 +104,26 @@ void say_ready(const CommandLine& line, const std::vector<std::string>& names) {
   notify_system("READY=1");
 }
 
-Done run(const CommandLine& line, const OwnedFd& stop) {
+/// The people the configuration names.
+struct Users {
+  RunAs run_as;
+  Access access;
+};
+
+tl::expected<Users, std::string> look_up_users(const Config& config) {
+  auto run_as = whom_to_become(config);
+  if (!run_as) return tl::unexpected{run_as.error()};
+  auto access = Access::make(config, ::getuid());
+  if (!access) return tl::unexpected{access.error()};
+  return Users{std::move(*run_as), std::move(*access)};
+}
+
+Done run(const CommandLine& line, Users users, const OwnedFd& stop) {
   const Config& config = line.config;
   const Log log{config.log_level};
   const uid_t started_by = ::getuid();
-  const auto run_as = whom_to_become(config.user);
-  if (!run_as) return tl::unexpected{run_as.error()};
-  auto access = Access::make(config, started_by);
-  if (!access) return tl::unexpected{access.error()};
-  auto directory = prepare_socket_directory(config.control.socket, *run_as);
+  const RunAs& run_as = users.run_as;
+  auto directory = prepare_socket_directory(config.control.socket, run_as);
   if (!directory) return directory;
   auto interfaces = open_interfaces(config, log);
   if (!interfaces) return tl::unexpected{interfaces.error()};
@@ -120,12 +131,12 @@ Done run(const CommandLine& line, const OwnedFd& stop) {
   for (const NamedInterface& i : *interfaces)
     names.push_back(fmt::format("interface {} ({})", i.name, i.host.engines.front()->nic_text()));
 
-  Daemon daemon{config, std::move(*access), std::move(*interfaces), log};
+  Daemon daemon{config, std::move(users.access), std::move(*interfaces), log};
   if (auto opened = daemon.open(); !opened) return opened;
-  if (auto changed = become(*run_as, config.control.socket); !changed) return changed;
-  if (!run_as->name.empty()) log(LogLevel::info, "runs as user {} now", run_as->name);
+  if (auto changed = become(run_as, config.control.socket); !changed) return changed;
+  if (!run_as.name.empty()) log(LogLevel::info, "runs as user {} now", run_as.name);
   say_ready(line, names);
-  daemon.run(stop.get(), run_as->name.empty() ? fmt::format("{}", started_by) : run_as->name);
+  daemon.run(stop.get(), run_as.name.empty() ? fmt::format("{}", started_by) : run_as.name);
   notify_system("STOPPING=1");
   return {};
 }
@@ -147,13 +158,15 @@ int main_of(int argc, const char* const* argv) {
   }
   if (const Done checked = check_interfaces(line->config); !checked)
     return fail(checked.error(), 2);
+  auto users = look_up_users(line->config);
+  if (!users) return fail(users.error(), 2);
   if (line->check_only) {
     std::puts("proad could use this configuration");
     return 0;
   }
   try {
     const OwnedFd stop = take_stop_signals();
-    const Done done = run(*line, stop);
+    const Done done = run(*line, std::move(*users), stop);
     return done ? 0 : fail(done.error(), 1);
   } catch (const std::bad_alloc&) {
     return fail("not enough memory; lower quotas channels, engine flows or channel memory", 1);

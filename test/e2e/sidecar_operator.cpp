@@ -61,6 +61,10 @@ TEST_CASE("proad refuses what it cannot use in one sentence") {
       check("[[interface]]\nnic=\"memif\"\naddresses=\"10.0.0.1/24\"\ngateway=\"10.9.0.1\"\n");
   CHECK(gateway.code == 2);
   CHECK(contains(gateway.errors, "gateway"));
+  const Outcome stranger = check("user = \"no-such-one\"\n[[interface]]\nnic=\"none\"\n" +
+                                 std::string{"addresses=\"10.0.0.1/24\"\n"});
+  CHECK(stranger.code == 2);
+  CHECK(contains(stranger.errors, file + ":1: user: there is no user no-such-one"));
   CHECK(run_proad(scratch, {"--mtu", "many"}).code == 2);
   CHECK(run_proad(scratch, {"--sped", "1"}).code == 2);
   const Outcome nothing = run_proad(scratch, {});

@@ -95,6 +95,10 @@ TEST_CASE("a mistake is named with file, line and what was expected") {
                     "p.toml:2: send_memory is '1 MB', expected a size"));
   CHECK(starts_with(complaint("[applications]\nsend_memory = 1048576\n"),
                     "p.toml:2: send_memory is 1048576, expected a size"));
+  CHECK(starts_with(complaint("[applications]\nsend_memory = \"1025 KiB\"\n"),
+                    "p.toml:2: send_memory is '1025 KiB', expected a multiple of 64 KiB"));
+  CHECK(starts_with(complaint("[applications]\nevent_slots = 100\n"),
+                    "p.toml:2: event_slots is 100, expected a power of two from 64 to 65536"));
   CHECK(starts_with(complaint("[engine]\nspeed = 1\n"),
                     "p.toml:2: unknown key speed in [engine], expected one of idle"));
   CHECK(starts_with(complaint("\n\n[engines]\n"),
@@ -119,8 +123,15 @@ TEST_CASE("what single keys cannot say is checked as a whole") {
   };
   CHECK(starts_with(says("\n[[interface]]\nname=\"a\"\n"), "p.toml:2: interface without nic"));
   CHECK(starts_with(says("[[interface]]\nnic=\"memif\"\n"), "p.toml:1: interface without address"));
-  CHECK(starts_with(says("[applications]\nsend_memory=\"8 MiB\"\n"), "[applications]: "));
-  CHECK(starts_with(says("[transport]\nkeepalive=\"1 h\"\n"), "[transport]: keepalive"));
+  CHECK(starts_with(says("[applications]\nsend_memory=\"8 MiB\"\n"),
+                    "p.toml:2: message_max is 8 MiB, expected at most half of "
+                    "send_memory (8 MiB)"));
+  CHECK(starts_with(says("[applications]\n\nmessage_max=\"64 MiB\"\n"),
+                    "p.toml:3: message_max is 64 MiB"));
+  CHECK(starts_with(says("[transport]\nkeepalive=\"1 h\"\n"),
+                    "p.toml:2: keepalive is 1 h, expected less than idle_limit"));
+  CHECK(starts_with(says("[transport]\nidle_limit=\"1 s\"\n"),
+                    "p.toml:2: keepalive is 10 s, expected less than idle_limit (1 s)"));
 }
 
 TEST_CASE("the printed default configuration reads back as the default") {

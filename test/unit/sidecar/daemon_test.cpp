@@ -12,6 +12,7 @@
 #include <proa/base/prng.hpp>
 #include <proa/sidecar.hpp>
 
+#include "../../../sidecar/privileges.hpp"
 #include "../../boat_without_nic.hpp"
 
 using namespace proa;
@@ -353,6 +354,23 @@ TEST_CASE("who is not allowed may not attach") {
   const auto unknown = Access::make(*config, 1000);
   REQUIRE_FALSE(unknown);
   CHECK(contains(unknown.error(), "there is no user nobody-of-that-name"));
+}
+
+TEST_CASE("who is named but not there is told with file and line") {
+  const auto says = [](std::string_view toml) -> std::string {
+    const auto config = parse_config(toml, "test.toml");
+    REQUIRE(config);
+    if (const auto user = whom_to_become(*config); !user) return user.error();
+    const auto access = Access::make(*config, 1000);
+    return access ? "" : access.error();
+  };
+  CHECK(says("user = 'root'\n[control]\nallow_users = ['root', 7]").empty());
+  CHECK(
+      contains(says("\nuser = 'no-such-one'"), "test.toml:2: user: there is no user no-such-one"));
+  CHECK(contains(says("[control]\nallow_users = ['root', 'no-such-one']"),
+                 "test.toml:2: allow_users: there is no user no-such-one, expected"));
+  CHECK(contains(says("[control]\n\nallow_groups = 'no-such-ones'"),
+                 "test.toml:3: allow_groups: there is no group no-such-ones, expected"));
 }
 
 TEST_CASE("a user's channels and memory are limited and come back") {

@@ -71,5 +71,7 @@ TEST_CASE("help shows every key with its default, a mistake is one sentence") {
   CHECK(contains(says({"--spin-for", "3"}), "proad: --spin-for is 3, expected a duration"));
   CHECK(contains(says({"--flow", "3"}), "--help"));
   CHECK(contains(says({}), "no interface"));
+  CHECK(contains(says({"--keepalive", "1 min", "--idle-limit", "30 s"}),
+                 "proad: --idle-limit: keepalive is 1 min, expected less than idle_limit (30 s)"));
   CHECK(contains(says({"--config", "/nowhere.toml"}), "/nowhere.toml: cannot be read"));
 }
