@@ -1,3 +1,3 @@
-// The hostile application (TEST-MATRIX part C) at the level of the channel.
+// The hostile application (TEST-MATRIX part C) against a channel and a whole sidecar.
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>
