@@ -3,6 +3,7 @@
 # beside the raw wire and the kernel's TCP. As root: two network namespaces and a veth pair. As anyone
 # else: two processes over memif. Leaves nothing behind.
 set -u
+called_from=$PWD
 cd "$(dirname "$0")/.." || exit 1
 . bench/lib.sh
 
@@ -12,16 +13,18 @@ usage: bench/demo.sh [OPTION...]
   --seconds N         measuring time of each row, in seconds (default 1)
   --wire memif|veth   veth: two hosts, needs root (default as root); memif: two processes (else)
   --json FILE         write one JSON object per row and line to this file (default: none)
+  --build DIRECTORY   use the programs built there (default: build them in build-release)
   --help              this text
 TEXT
 }
 
-seconds=1 wire='' json=''
+seconds=1 wire='' json='' build=''
 while (($#)); do
   case $1 in
     --seconds) seconds=${2-} && shift ;;
     --wire) wire=${2-} && shift ;;
     --json) json=${2-} && shift ;;
+    --build) build=${2-} && shift ;;
     --help | -h) usage && exit ;;
     *) proa_fail "demo.sh: unknown option $1; see --help." ;;
   esac
@@ -38,44 +41,71 @@ case $wire in
   veth) ((EUID == 0)) || proa_fail "demo.sh: --wire veth makes network namespaces, which needs root; use sudo or --wire memif." ;;
   *) proa_fail "demo.sh: --wire: expected memif or veth, found '$wire'." ;;
 esac
-[[ -z $json ]] || : 2>/dev/null >"$json" || proa_fail "demo.sh: cannot write $json."
+# Paths are the caller's.
+[[ -z $json || $json == /* ]] || json=$called_from/$json
+[[ -z $build || $build == /* ]] || build=$called_from/$build
 
-pids=()
-work=$(mktemp -d /tmp/proa-demo-XXXXXX) || proa_fail "demo.sh: cannot make a directory in /tmp."
-chmod 755 "$work"
+pids=()     # leaders of process groups
+new_json='' # a file to be removed if there is nothing to write into it
+work=${TMPDIR:-/tmp}/proa-demo-$$-$RANDOM
+had_dpdk=$([[ ! -e /run/dpdk ]] || echo yes)
 
-# Ends what stop_all knows of; first with TERM, so that DPDK can tidy up, then without asking.
+# Ends the process groups in pids; first with TERM, so that DPDK can tidy up, then without asking.
 stop_all() {
   local pid
   ((${#pids[@]})) || return 0
-  kill "${pids[@]}" 2>/dev/null
+  kill -- "${pids[@]/#/-}" 2>/dev/null
   for _ in {1..30}; do
-    kill -0 "${pids[@]}" 2>/dev/null || break
+    kill -0 -- "${pids[@]/#/-}" 2>/dev/null || break
     sleep 0.1
   done
-  kill -9 "${pids[@]}" 2>/dev/null
+  kill -9 -- "${pids[@]/#/-}" 2>/dev/null
   for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null; done
   pids=()
 }
 
+# DPDK of a process that was killed while it started leaves an empty directory, and its parent.
+remove_dpdk_directories() {
+  local directory
+  for directory in /run/dpdk/proa*; do
+    [[ -e /proc/${directory#/run/dpdk/proa} ]] || rmdir "$directory"
+  done 2>/dev/null
+  [[ $had_dpdk ]] || rmdir /run/dpdk 2>/dev/null
+}
+
 cleanup() {
   local code=$?
-  trap '' INT TERM
+  trap '' INT TERM HUP
   trap - EXIT
   stop_all
   proa_hosts_down
   rm -rf "$work"
+  ((code == 0)) || [[ -z $new_json ]] || rm -f "$new_json"
+  ((EUID)) || remove_dpdk_directories
   exit "$code"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+mkdir -m 755 "$work" || proa_fail "demo.sh: cannot make a directory in ${TMPDIR:-/tmp}."
+# Whatever is killed leaves its files in here.
+export TMPDIR=$work XDG_RUNTIME_DIR=$work
+
+if [[ $json ]]; then
+  [[ -e $json ]] || new_json=$json
+  : 2>/dev/null >>"$json" || proa_fail "demo.sh: --json: cannot write $json; give a place you may write to."
+fi
 
 # Where it is built: here, unless that belongs to someone else. Every clone has its own place.
-build="build-release"
-if [[ -e $build && ! -w $build || ! -w . ]]; then
+if [[ $build ]]; then
+  [[ -x $build/sidecar/proad && -x $build/bench/bench_l2 ]] ||
+    proa_fail "demo.sh: --build: $build holds no programs of Proa; build there, or leave the option out."
+  built=yes
+elif [[ -e build-release && ! -w build-release || ! -w . ]]; then
   build=/tmp/proa-build-$(id -un)-$(pwd -P | cksum | cut -d ' ' -f 1)
   proa_say "$PWD is not yours to write to: built in $build, which stays for the next run"
+else
+  build="build-release"
 fi
 
 # on HOST COMMAND...: on host a or b, where there are hosts.
@@ -85,14 +115,31 @@ on() {
   if [[ $wire == veth ]]; then exec ip netns exec "$namespace" "$@"; else exec "$@"; fi
 }
 
+# begin COMMAND...: in the background and a process group of its own, ${pids[-1]}.
+begin() {
+  set -m
+  "$@" &
+  set +m
+  pids+=($!)
+}
+
+# patiently COMMAND...: what takes long. bash waits for a command in the foreground before it answers a
+# signal; for these it does not.
+patiently() {
+  local code=0
+  begin "$@"
+  wait "${pids[-1]}" || code=$?
+  unset 'pids[-1]'
+  return "$code"
+}
+
 # start HOST NAME COMMAND...: in the background; its words go to $work/NAME.log.
 start() {
   local host=$1 name=$2
   shift 2
   : >"$work/$name.ready"
   : >"$work/$name.log"
-  (on "$host" "$@") >"$work/$name.log" 2>&1 3>"$work/$name.ready" &
-  pids+=($!)
+  begin on "$host" "$@" >"$work/$name.log" 2>&1 3>"$work/$name.ready"
   disown # else bash reports its end
 }
 
@@ -137,31 +184,39 @@ core_of() { # client, server, and their sidecars beside them or on cores of thei
   esac
 }
 
-measure=(--seconds "$seconds" --repeats 1 --attempts 5 --size 64 --window "1,64")
+# Disturbed repeats are done again as long as there is time for it.
+measure=(--seconds "$seconds" --repeats 1 --attempts 5 --patience 3 --size 64 --window "1,64")
 
 measure_kernel() {
   local on_wire=veth
   [[ $wire == veth ]] || on_wire=loopback
   proa_say "kernel TCP over $on_wire"
-  "$build/bench/bench_kernel" "${measure[@]}" --wire "$on_wire" --kind tcp-polled,tcp-blocking \
-    --json "$work/kernel.json" >"$work/bench_kernel.log" 2>&1 ||
+  patiently "$build/bench/bench_kernel" "${measure[@]}" --wire "$on_wire" --kind tcp-polled,tcp-blocking \
+    --json "$work/kernel.json" >"$work/bench_kernel.log" 2>&1 || (($? == disturbed)) ||
     give_up bench_kernel "bench_kernel failed"
 }
 
-# The raw wire. On veth it also finds out which driver works here.
+disturbed=3 # exit code of a bench that found no quiet moment: that says nothing about its wire
+
+# The raw wire. On veth it also finds out which driver works here: one that gave any figure does, and
+# the last one is left to the echo when its frames were merely late.
 measure_raw() {
-  local why='' on_wire
+  local why='' said on_wire
   driver=memif
   for on_wire in $([[ $wire == veth ]] && echo veth-af_xdp veth-af_packet || echo memif); do
     proa_say "raw frames over $on_wire"
     driver=${on_wire#veth-}
-    if "$build/bench/bench_l2" "${measure[@]}" --wire "$on_wire" --kind echo --json "$work/raw.json" \
-      >"$work/bench_l2.log" 2>&1; then
+    if patiently "$build/bench/bench_l2" "${measure[@]}" --wire "$on_wire" --kind echo \
+      --json "$work/raw.json" >"$work/bench_l2.log" 2>&1 || (($? == disturbed)) || [[ -s $work/raw.json ]]; then
       proa_say "DPDK driver: net_$driver${why:+, because net_af_xdp does not work here: $why}"
       [[ $driver != af_xdp ]] || proa_say "net_af_xdp is the first choice and works here"
       return
     fi
-    why=$(tail -n 1 "$work/bench_l2.log")
+    said=$(grep '^bench_l2: ' "$work/bench_l2.log" |
+      grep -v ': kept although\|: a repeat is missing' | head -n 1)
+    said=${said#bench_l2: }
+    [[ $driver == af_xdp || $said != *'no frame came back' ]] || return 0
+    why=$said
   done
   give_up bench_l2 "no DPDK driver works on this wire"
 }
@@ -173,9 +228,9 @@ echo_run() {
     proa_say "echo, $placement, $window outstanding"
     start b server "$program" server --stack "$3" --core "$(core_of b)"
     until_ready server
-    (on a "$program" client --stack "$2" --core "$(core_of a)" --peer 10.117.0.2:7000 --size 64 \
+    patiently on a "$program" client --stack "$2" --core "$(core_of a)" --peer 10.117.0.2:7000 --size 64 \
       --window "$window" --seconds "$seconds" --wire "$wire_name" \
-      --json "$work/$placement-$window.json") >"$work/client.log" 2>&1 ||
+      --json "$work/$placement-$window.json" >"$work/client.log" 2>&1 ||
       give_up client "the echo client failed ($placement)"
     stop_last
   done
@@ -195,9 +250,11 @@ start_sidecar() {
   until_ready "$name"
 }
 
-proa_install "${proa_build_packages[@]}"
-proa_build "$build" '--buildtype=release' bench/bench_kernel bench/bench_l2 bench/echo-in-process \
-  bench/echo-sidecar sidecar/proad || proa_fail "demo.sh: the build failed; see above."
+if [[ ! ${built-} ]]; then
+  proa_install "${proa_build_packages[@]}"
+  patiently proa_build "$build" '--buildtype=release' bench/bench_kernel bench/bench_l2 \
+    bench/echo-in-process bench/echo-sidecar sidecar/proad || proa_fail "demo.sh: the build failed; see above."
+fi
 
 if [[ $wire == veth ]]; then
   proa_hosts_up demo
@@ -215,6 +272,6 @@ start_sidecar b # memif's server before its client
 start_sidecar a
 echo_run sidecar "socket=$work/a.sock" "socket=$work/b.sock"
 
-python3 bench/demo_table.py "$json" "$work"/*.json ||
+python3 bench/demo_table.py "$json" "$work"/*.json "$work"/bench_*.log ||
   proa_fail "demo.sh: the figures could not be put together; see above."
 printf '\nEvery reply was compared byte for byte. Wire: %s.\n' "$wire_name"

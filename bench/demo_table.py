@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The demo's table: rows of several benches side by side, with ratios to the raw wire and the kernel's TCP.
 
-usage: demo_table.py JSON_OUT FILE...     (JSON_OUT may be empty; FILEs hold one JSON object per line)
+usage: demo_table.py JSON_OUT FILE...     (JSON_OUT may be empty; a FILE.json holds one JSON object per line, a
+                                          FILE.log what a bench said: there is why a row is missing)
 """
 import json
 import pathlib
+import re
 import sys
 
 METRICS = ("messages", "rtt_p50", "rtt_p99", "rtt_p999", "rate")
@@ -17,6 +19,9 @@ TITLES = {
     "kernel-tcp-blocking": "kernel TCP, blocking",
 }
 REFERENCES = ("raw-l2", "kernel-tcp-blocking")
+# What the benches call a row, and what they say about one (if they kept it, it is not missing).
+CASES = {"raw echo": "raw-l2", "tcp-polled": "kernel-tcp-polled", "tcp-blocking": "kernel-tcp-blocking"}
+SAID = re.compile(r"^bench_\w+: ([a-z -]+) \d+ B, window (\d+): (?:a repeat is missing, )?(.+)$", re.M)
 
 
 def read(names):
@@ -30,6 +35,12 @@ def table(rows):
     for row in rows:
         found.setdefault(row["window"], {}).setdefault(row["placement"], {})[row["metric"]] = row["value"]
     return found
+
+
+def reasons(names):
+    """(window, placement) -> why that row is missing"""
+    said = [match for name in names for match in SAID.findall(pathlib.Path(name).read_text())]
+    return {(int(window), CASES[case]): why for case, window, why in said if case in CASES}
 
 
 def microseconds(nanoseconds):
@@ -58,7 +69,7 @@ def lines(window, placements):
         )
 
 
-def show(rows):
+def show(rows, missing):
     for window, placements in sorted(table(rows).items()):
         size = next(row["size"] for row in rows if row["window"] == window)
         print(f"\n{size} B messages, {window} outstanding")
@@ -67,6 +78,10 @@ def show(rows):
         for line in grid:
             cells = [line[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
             print("  ".join(cells).rstrip())
+        for name in ORDER:
+            if name not in placements:
+                why = missing.get((window, name), "its bench gave no figure")
+                print(f"{TITLES[name]}: missing, {why}; run it again")
 
 
 def with_reference(row, found):
@@ -79,8 +94,8 @@ def with_reference(row, found):
 
 
 if __name__ == "__main__":
-    all_rows = read(sys.argv[2:])
-    show(all_rows)
+    all_rows = read(name for name in sys.argv[2:] if name.endswith(".json"))
+    show(all_rows, reasons(name for name in sys.argv[2:] if name.endswith(".log")))
     if sys.argv[1]:
         text = "".join(json.dumps(with_reference(row, table(all_rows))) + "\n" for row in all_rows)
         pathlib.Path(sys.argv[1]).write_text(text)

@@ -37,6 +37,7 @@ struct Options {
   std::vector<int> cores{};  // where its threads are pinned; default: the first two allowed
   double other_load_percent_max = 5;  // above it a repeat is done again ...
   std::uint32_t attempts = 3;         // ... at most so often in all
+  double patience_s = 3600;           // of measuring; then no repeat is done again
   std::uint32_t lock_wait_s = 600;    // for another bench to end
 };
 
@@ -49,7 +50,8 @@ struct Description {
 
 /// One way of measuring. `repeat` measures once, for about Options::seconds, in the state of mind
 /// of one who is interleaved with others: it starts what it needs and leaves nothing running.
-/// An error sentence ends the case: it is printed and the program fails; a case this machine cannot
+/// An error sentence ends the case unless others disturbed it and there are attempts left: it is
+/// printed and the program fails; a case this machine cannot
 /// measure is better left out, with Bench::say() and the reason.
 struct Case {
   Labels labels{};
@@ -93,7 +95,8 @@ class Bench {
   /// Of all measurements so far.
   [[nodiscard]] const std::vector<Row>& rows() const noexcept;
 
-  /// Writes the JSON file; the exit code: 0 when at least one row came out and nothing failed.
+  /// Writes the JSON file; the exit code: 0 when at least one row came out and nothing failed, 3
+  /// when nothing failed but every repeat was disturbed to the last, so that there is no row.
   [[nodiscard]] int finish();
 
  private:

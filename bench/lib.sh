@@ -41,12 +41,13 @@ proa_install() {
 proa_configure() {
   local directory=$1 options=$2
   [[ ! -f $directory/build.ninja ]] || return 0
+  # Without build.ninja it was interrupted: what it had found out is no good.
+  mkdir -p "$directory" && rm -rf "$directory/meson-private" || return 1
   # shellcheck disable=SC2086  # options are words
-  meson setup "$directory" $options >"$directory.setup.log" 2>&1 || {
-    tail -n 20 "$directory.setup.log" >&2
+  meson setup "$directory" $options >"$directory/setup.log" 2>&1 || {
+    tail -n 20 "$directory/setup.log" >&2
     return 1
   }
-  rm -f "$directory.setup.log"
 }
 
 # proa_build DIRECTORY 'MESON OPTIONS' [TARGET...]: configures, builds, shows progress.

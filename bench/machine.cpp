@@ -1,11 +1,10 @@
 // bench: what a measurement must know of its machine: cores, mood, other load, one bench at a time.
 #include "machine.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <atomic>
 #include <cctype>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -188,6 +188,12 @@ bool pin(int core) noexcept {
   return ::sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
+std::string temporary_directory() {
+  std::error_code error;
+  const auto path = std::filesystem::temp_directory_path(error);
+  return error ? "/tmp" : path.string();
+}
+
 std::string_view text(Mood mood) noexcept {
   switch (mood) {
     case Mood::unknown:
@@ -252,23 +258,22 @@ double OtherLoad::percent() const {
 
 tl::expected<MachineLock, std::string> MachineLock::take(std::chrono::seconds patience,
                                                          const std::function<void()>& on_wait) {
-  const char* const directory = ::access("/run/lock", W_OK) == 0 ? "/run/lock" : "/tmp";
-  const auto path = fmt::format("{}/proa-bench.lock", directory);
-  // Opened without O_CREAT first: in a sticky directory the kernel refuses to "create" what is
-  // there and belongs to someone else.
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fd = ::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0)
-    return tl::unexpected(
-        fmt::format("cannot open the lock file {}: {}; make it readable or remove it", path,
-                    std::strerror(errno)));
-  MachineLock lock{fd};
+  MachineLock lock{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  // A name without a file: bound by one at a time, free again however its process ends.
+  constexpr std::string_view name = "proa-bench";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.copy(address.sun_path + 1, name.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
   const auto deadline = SteadyClock::now() + patience;
   bool told = false;
-  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  while (::bind(lock.fd_, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+    if (errno != EADDRINUSE)
+      return tl::unexpected(
+          fmt::format("cannot bind the abstract socket {}: {}", name, std::strerror(errno)));
     if (SteadyClock::now() > deadline)
       return tl::unexpected(fmt::format(
-          "another bench holds {} for more than {} s; end it or wait longer with --lock-wait", path,
+          "another bench measures for more than {} s; end it or wait longer with --lock-wait",
           patience.count()));
     if (!std::exchange(told, true)) on_wait();
     std::this_thread::sleep_for(std::chrono::milliseconds{50});

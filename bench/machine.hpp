@@ -35,6 +35,9 @@ namespace proa::bench {
 /// Binds the calling thread to one processor; false when the system refuses.
 bool pin(int core) noexcept;
 
+/// Where sockets and directories of a bench go: TMPDIR, else /tmp.
+[[nodiscard]] std::string temporary_directory();
+
 /// Where the host has put our virtual processors: a cache line to the other core and back costs
 /// about 125 ns (fast) or 550 ns (slow), and it changes while one looks away.
 enum class Mood : std::uint8_t { unknown, fast, slow };

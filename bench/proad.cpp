@@ -12,6 +12,8 @@
 #include <iterator>
 #include <vector>
 
+#include "machine.hpp"
+
 namespace proa::bench {
 namespace {
 
@@ -46,9 +48,9 @@ int become_proad(Control& control, const std::string& log, std::vector<std::stri
 }  // namespace
 
 ProadDirectory::ProadDirectory() {
-  char name[] = "/tmp/proa-bench-XXXXXX";
-  if (::mkdtemp(name) == nullptr) return;
-  ::chmod(name, 0777);
+  std::string name = temporary_directory() + "/proa-bench-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr) return;
+  ::chmod(name.c_str(), 0777);
   path_ = name;
 }
 

@@ -274,7 +274,8 @@ tl::expected<Wire, std::string> Wire::make(const std::string& name, std::uint32_
   wire.mtu_ = mtu;
   if (name.starts_with("memif")) {
     static unsigned serial = 0;
-    wire.socket_ = fmt::format("/tmp/proa-bench-{}-{}.sock", ::getpid(), serial++);
+    wire.socket_ =
+        fmt::format("{}/proa-bench-{}-{}.sock", temporary_directory(), ::getpid(), serial++);
     return wire;
   }
   auto hosts = TwoHosts::make(mtu);
