@@ -149,7 +149,7 @@ class FlowTable {
     PROA_CHECK(!full());
     const std::uint32_t slot = take_slot();
     Cell& cell = cells_[slot];
-    cell.generation = (cell.generation + 1) & generation_mask;
+    cell.generation = static_cast<std::uint16_t>((cell.generation + 1U) & generation_mask);
     cell.used = true;
     cell.local_id = local_id;
     cell.has_peer = false;
@@ -163,10 +163,10 @@ class FlowTable {
     Cell& cell = cells_[slot];
     PROA_CHECK(cell.used);
     by_id_.erase(cell.local_id, slot);
-    if (cell.has_peer) by_peer_.erase(cell.peer_hash, slot);
+    if (cell.has_peer) by_peer_.erase(cell.peer_hash_or_next_free, slot);
     std::launder(pointer(slot))->~T();
     cell.used = false;
-    cell.next_free = free_;
+    cell.peer_hash_or_next_free = free_;
     free_ = slot + 1;
     --size_;
   }
@@ -192,7 +192,7 @@ class FlowTable {
     return slot;
   }
   [[nodiscard]] FlowKey key(std::uint32_t slot) const noexcept {
-    return {cells_[slot].generation << index_bits | slot};
+    return {std::uint32_t{cells_[slot].generation} << index_bits | slot};
   }
 
   /// Makes the slot findable by its peer's address and flow id (duplicate connection requests).
@@ -200,8 +200,8 @@ class FlowTable {
     Cell& cell = cells_[slot];
     PROA_CHECK(!cell.has_peer);
     cell.has_peer = true;
-    cell.peer_hash = peer_hash(address, peer_id);
-    by_peer_.insert(cell.peer_hash, slot);
+    cell.peer_hash_or_next_free = peer_hash(address, peer_id);
+    by_peer_.insert(cell.peer_hash_or_next_free, slot);
   }
   /// `same(const T&)` compares the identity: hashes of different peers may be equal.
   template <class Same>
@@ -224,11 +224,10 @@ class FlowTable {
   static constexpr std::uint32_t generation_mask = (1U << (32 - index_bits)) - 1;
 
   struct Cell {  // all zero: never used
-    std::uint32_t generation;
+    std::uint16_t generation;
     bool used, has_peer;
     std::uint32_t local_id;
-    std::uint32_t peer_hash;
-    std::uint32_t next_free;  // slot + 1
+    std::uint32_t peer_hash_or_next_free;  // of the next free one: slot + 1
     alignas(T) std::byte storage[sizeof(T)];
   };
 
@@ -238,7 +237,7 @@ class FlowTable {
   std::uint32_t take_slot() noexcept {
     if (free_ == 0) return fresh_++;
     const std::uint32_t slot = free_ - 1;
-    free_ = cells_[slot].next_free;
+    free_ = cells_[slot].peer_hash_or_next_free;
     return slot;
   }
   // Keyed: a peer chooses its flow ids, and must not be able to choose colliding ones.

@@ -49,9 +49,7 @@ class HeaderTemplate {
   HeaderTemplate(const HeaderFields& fields, const LinkFields& link) noexcept
       : v4_(fields.peer.is_v4()),
         link_bytes_(static_cast<std::uint8_t>(link_header_bytes(link.vlan))),
-        size_(static_cast<std::uint8_t>(link_bytes_ + ip_udp_header_bytes(v4_))),
-        local_(fields.local),
-        peer_(fields.peer) {
+        size_(static_cast<std::uint8_t>(link_bytes_ + ip_udp_header_bytes(v4_))) {
     const MutableBytes ip = write_link(bytes_, link, is_v4() ? EtherType::ipv4 : EtherType::ipv6);
     if (is_v4())
       begin_ipv4(ip.first<ipv4_header_bytes>(), fields);
@@ -76,8 +74,13 @@ class HeaderTemplate {
     return {load_be<std::uint16_t>(udp), load_be<std::uint16_t>(udp + 2)};
   }
   void set_next_hop(const MacAddress& mac) noexcept { store_mac(bytes_.data(), mac); }
-  [[nodiscard]] const IpAddress& local() const noexcept { return local_; }
-  [[nodiscard]] const IpAddress& peer() const noexcept { return peer_; }
+  [[nodiscard]] IpAddress peer() const noexcept {
+    const std::byte* const udp = bytes_.data() + size_ - udp_header_bytes;
+    if (v4_) return IpAddress::v4(load_be<std::uint32_t>(udp - 4));
+    IpAddress out;
+    std::memcpy(out.octets.data(), udp - out.octets.size(), out.octets.size());
+    return out;
+  }
   [[nodiscard]] bool is_v4() const noexcept { return v4_; }
   /// Bytes before the UDP payload.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -171,7 +174,6 @@ class HeaderTemplate {
   // Interface::refresh keeps these: the answer of which version, from which neighbour.
   std::uint16_t slot_ = Neighbours::no_slot;
   std::uint32_t version_ = 0;
-  IpAddress local_, peer_;
 };
 
 }  // namespace proa

@@ -109,8 +109,7 @@ class Interface {
   /// Whether `peer` can be sent to; starts resolving its next hop.
   [[nodiscard]] Reach reach(const IpAddress& peer, Instant now) noexcept {
     HeaderTemplate scratch;
-    scratch.peer_ = peer;
-    return resolve(scratch, now);
+    return resolve(scratch, peer, now);
   }
 
   [[nodiscard]] HeaderTemplate make_headers(const HeaderFields& fields) const noexcept {
@@ -123,7 +122,7 @@ class Interface {
       if (headers.slot_ != Neighbours::no_slot) neighbours_.touch(headers.slot_, now);
       return Reach::ready;
     }
-    return resolve(headers, now);
+    return resolve(headers, headers.peer(), now);
   }
 
   /// Packets with these headers remain unanswered: perhaps the next hop is another station now.
@@ -242,7 +241,7 @@ class Interface {
     if (news_count_ < news_.size()) news_[news_count_++] = news;  // lost: asked again
   }
 
-  [[nodiscard]] Reach resolve(HeaderTemplate& headers, Instant now) noexcept;
+  [[nodiscard]] Reach resolve(HeaderTemplate& headers, const IpAddress& peer, Instant now) noexcept;
   std::size_t write_request(const Neighbours::Ask& ask, MutableBytes out) noexcept;
   std::size_t write_announcement(const Announcer::Item& item, Instant now,
                                  MutableBytes out) noexcept;

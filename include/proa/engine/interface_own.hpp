@@ -5,9 +5,10 @@
 
 namespace proa {
 
-inline Reach Interface::resolve(HeaderTemplate& headers, Instant now) noexcept {
+inline Reach Interface::resolve(HeaderTemplate& headers, const IpAddress& peer,
+                                Instant now) noexcept {
   headers.version_ = 0;
-  const auto next_hop = plan_.next_hop(headers.peer_);
+  const auto next_hop = plan_.next_hop(peer);
   if (!next_hop) return Reach::no_route;
   if (plan_.owns(*next_hop)) {  // ourselves: the engine loops it back
     headers.slot_ = Neighbours::no_slot;

@@ -78,7 +78,8 @@ template <Nic NicT, class AppSide, class Policy>
 Drop Engine<NicT, AppSide, Policy>::packet_too_big(const UdpArrival& quoted) noexcept {
   if (quoted.payload.size() < 12) return Drop::icmp_ignored;
   const std::uint32_t slot = flows_.find_id(load_be<std::uint32_t>(quoted.payload.data() + 8));
-  if (slot == no_slot || flows_[slot].header.peer() != quoted.source) return Drop::icmp_ignored;
+  if (slot == no_slot || flows_[slot].flow.identity().peer.address != quoted.source)
+    return Drop::icmp_ignored;
   if constexpr (requires { flows_[slot].flow.on_packet_too_big(); })
     flows_[slot].flow.on_packet_too_big();
   touch(slot);
@@ -103,7 +104,8 @@ Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from, con
     return no_such_flow(from);
   }
   Slot& host = flows_[slot];
-  if (host.header.peer() != from.source) return Drop::unknown_flow;  // somebody guesses ids
+  if (host.flow.identity().peer.address != from.source)
+    return Drop::unknown_flow;  // somebody guesses ids
   if ((version_type & 0xfU) >= static_cast<std::uint8_t>(PacketType::path_probe)) [[unlikely]]
     return receive_path_packet(slot, from, way);
   const Drop drop = host.flow.handle_datagram(arrival, datagram);

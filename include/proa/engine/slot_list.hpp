@@ -8,9 +8,11 @@ namespace proa {
 
 /// One slot's place in one list. All zero: in no list.
 struct SlotLink {
-  std::uint32_t prev = 0, next = 0;  // slot + 1
-  bool linked = false;
+  std::uint32_t prev = 0;  // slot + 1
+  std::uint32_t next : 31 = 0;
+  std::uint32_t linked : 1 = 0;
 };
+static_assert(sizeof(SlotLink) == 8);
 
 /// The list's ends; `links(slot)` gives the slot's SlotLink& for this list. Constant time, no
 /// memory of its own.
@@ -26,9 +28,9 @@ class SlotList {
   void push_back(std::uint32_t slot, Links&& links) noexcept {
     SlotLink& link = links(slot);
     if (link.linked) return;
-    link = {last_, 0, true};
+    link = {last_, 0, 1};
     if (last_ != 0)
-      links(last_ - 1).next = slot + 1;
+      links(last_ - 1).next = (slot + 1) & slot_mask;
     else
       first_ = slot + 1;
     last_ = slot + 1;
@@ -40,7 +42,7 @@ class SlotList {
     SlotLink& link = links(slot);
     if (!link.linked) return;
     if (link.prev != 0)
-      links(link.prev - 1).next = link.next;
+      links(link.prev - 1).next = link.next & slot_mask;
     else
       first_ = link.next;
     if (link.next != 0)
@@ -57,6 +59,8 @@ class SlotList {
   }
 
  private:
+  static constexpr std::uint32_t slot_mask = 0x7fff'ffffU;
+
   std::uint32_t first_ = 0, last_ = 0;  // slot + 1
 };
 

@@ -27,12 +27,16 @@ class TimingWheel {
   TimingWheel(std::uint32_t entries, Instant now) : entries_(entries), elapsed_(floor_tick(now)) {}
 
   /// Makes sure entry `i` expires at `deadline` or earlier; an earlier one stays where it is (the
-  /// owner asks its flow again on expiry, which is cheaper than moving on every packet).
+  /// owner asks its flow again on expiry, which is cheaper than moving on every packet). Half a
+  /// second or more ahead up to a 512th of that time is added: many deadlines far away (those of
+  /// idle flows) come together, so that they do not wake a sleeper one by one.
   void arm_no_later_than(std::uint32_t i, Instant deadline) noexcept {
     if (deadline == never) return;
     Entry& entry = entries_[i];
-    const std::uint64_t at = ceil_tick(deadline);
-    if (entry.bucket != unarmed) {
+    std::uint64_t at = ceil_tick(deadline);
+    if (entry.tick != 0 && entry.tick <= at) return;
+    at = rounded(at);
+    if (entry.tick != 0) {
       if (entry.tick <= at) return;
       unlink(i);
     }
@@ -41,10 +45,10 @@ class TimingWheel {
   }
 
   void cancel(std::uint32_t i) noexcept {
-    if (entries_[i].bucket != unarmed) unlink(i);
+    if (armed(i)) unlink(i);
   }
 
-  [[nodiscard]] bool armed(std::uint32_t i) const noexcept { return entries_[i].bucket != unarmed; }
+  [[nodiscard]] bool armed(std::uint32_t i) const noexcept { return entries_[i].tick != 0; }
   [[nodiscard]] std::uint32_t size() const noexcept { return armed_; }
 
   /// No entry expires before this moment; an entry may expire later (its slot must first be split).
@@ -82,11 +86,12 @@ class TimingWheel {
     std::uint32_t counted = 0;
     for (std::uint32_t i = 0; i < entries_.size(); ++i) {
       const Entry& entry = entries_[i];
-      if (entry.bucket == unarmed) continue;
+      if (entry.tick == 0) continue;
       ++counted;
-      if (entry.bucket == due_bucket) continue;
-      if (entry.tick <= elapsed_) return "an armed entry lies behind the wheel's time";
-      if (entry.bucket != bucket_of(entry.tick)) return "an entry lies in a slot of another time";
+      const std::uint16_t bucket = bucket_of(entry.tick);
+      const std::uint32_t head = bucket == due_bucket ? due_ : heads_[bucket - first_bucket];
+      if (head == 0 || (entry.prev == 0 && head != i + 1))
+        return "an entry lies in a slot of another time";
     }
     return counted == armed_ ? nullptr : "the count of armed entries is wrong";
   }
@@ -95,14 +100,14 @@ class TimingWheel {
   static constexpr unsigned digit_bits = 6;
   static constexpr unsigned slots = 1U << digit_bits;
   static constexpr unsigned levels = 9;  // 9 * 6 bits + 10 = 64: all of time
-  static constexpr std::uint16_t unarmed = 0;
+  static constexpr std::uint64_t far_ticks = 1U << 19U;
   static constexpr std::uint16_t due_bucket = 1;
   static constexpr std::uint16_t first_bucket = 2;
 
-  struct Entry {  // all zero: unarmed
+  // Its bucket follows from its tick and the wheel's time. All zero: unarmed.
+  struct Entry {
     std::uint64_t tick;
     std::uint32_t next, prev;  // entry + 1; 0 ends the list
-    std::uint16_t bucket;
   };
 
   static std::uint64_t floor_tick(Instant at) noexcept {
@@ -112,7 +117,13 @@ class TimingWheel {
   // Rounded up: a timer never fires early, so an expiry always finds its flow due.
   static std::uint64_t ceil_tick(Instant at) noexcept {
     const auto ns = at.time_since_epoch().count();
-    return ns <= 0 ? 0 : ((static_cast<std::uint64_t>(ns) - 1) >> tick_shift) + 1;
+    return ns <= 0 ? 1 : ((static_cast<std::uint64_t>(ns) - 1) >> tick_shift) + 1;
+  }
+  [[nodiscard]] std::uint64_t rounded(std::uint64_t at) const noexcept {
+    if (at < elapsed_ + far_ticks) [[likely]]
+      return at;
+    const std::uint64_t grid = std::bit_floor(at - elapsed_) >> 9U;
+    return (at + grid - 1) & ~(grid - 1);
   }
   static Instant instant_of(std::uint64_t at) noexcept {
     return Instant{Duration{static_cast<Duration::rep>(at << tick_shift)}};
@@ -138,35 +149,36 @@ class TimingWheel {
 
   void link(std::uint32_t i) noexcept {
     Entry& entry = entries_[i];
-    entry.bucket = bucket_of(entry.tick);
-    std::uint32_t& head = head_of(entry.bucket);
+    const std::uint16_t bucket = bucket_of(entry.tick);
+    std::uint32_t& head = head_of(bucket);
     entry.prev = 0;
     entry.next = head;
     if (head != 0) entries_[head - 1].prev = i + 1;
     head = i + 1;
     ++armed_;
-    if (entry.bucket == due_bucket) {
+    if (bucket == due_bucket) {
       ++due_count_;
       return;
     }
-    const unsigned at = entry.bucket - unsigned{first_bucket};
+    const unsigned at = bucket - unsigned{first_bucket};
     occupied_[at / slots] |= std::uint64_t{1} << (at % slots);
     levels_in_use_ |= 1U << (at / slots);
   }
 
   void unlink(std::uint32_t i) noexcept {
     Entry& entry = entries_[i];
-    std::uint32_t& head = head_of(entry.bucket);
+    const std::uint16_t bucket = bucket_of(entry.tick);
+    std::uint32_t& head = head_of(bucket);
     if (entry.prev != 0)
       entries_[entry.prev - 1].next = entry.next;
     else
       head = entry.next;
     if (entry.next != 0) entries_[entry.next - 1].prev = entry.prev;
-    if (entry.bucket == due_bucket)
+    if (bucket == due_bucket)
       --due_count_;
     else if (head == 0)
-      mark_empty(entry.bucket - unsigned{first_bucket});
-    entry.bucket = unarmed;
+      mark_empty(bucket - unsigned{first_bucket});
+    entry.tick = 0;
     --armed_;
   }
 

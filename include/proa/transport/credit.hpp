@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include <proa/base/seq.hpp>
 #include <proa/mem/message_memory.hpp>
@@ -12,17 +13,15 @@
 
 namespace proa {
 
-/// Promised to every flow without reserving memory for it: most flows are idle.
+/// Promised to every flow without reserving memory for it: most flows are idle. More is reserved
+/// only once half of it has been used, and is on trust as well when the flow becomes idle again.
 inline constexpr std::uint32_t initial_credit_bytes = 16 * 1024;
 
 /// Raises the limit as messages are consumed and keeps the peer's requests for memory (WANT).
 class CreditGiver {
  public:
   CreditGiver(ScratchPool& pool, const FlowOptions& options) noexcept
-      : wants_(pool),
-        limit_(initial_credit_bytes),
-        window_(options.credit_window_first),
-        window_max_(options.credit_window_max) {}
+      : wants_(pool), options_(&options), limit_(initial_credit_bytes) {}
 
   [[nodiscard]] CreditLimit limit() const noexcept { return limit_; }
   [[nodiscard]] std::uint32_t left() const noexcept { return limit_.since(consumed_); }
@@ -31,12 +30,22 @@ class CreditGiver {
   template <MessageMemory Memory>
   void raise(Memory& memory, std::uint64_t undelivered_bytes) noexcept {
     const std::uint64_t open = left() + undelivered_bytes;
-    if (open > window_ / 2) return;
-    const std::uint32_t granted = memory.grant(window_ - static_cast<std::uint32_t>(open));
+    if (open > window_ / 2 && asked_bytes_ == 0) return;
+    const std::uint32_t longer = longer_window();
+    if (open >= longer) return;
+    const std::uint32_t missing = longer - static_cast<std::uint32_t>(open);
+    const std::uint32_t granted = memory.grant(missing);
     limit_ = limit_.plus(granted);
     promised_ += granted;
-    // It was used up: a longer window costs memory only while the peer keeps using it.
-    window_ = std::min(window_ * 2, window_max_);
+    if (granted == missing) window_ = longer;
+    if (open + granted < initial_credit_bytes / 2) trust(open + granted);
+  }
+  /// The flow has been idle for long: what it was promised serves others, and is on trust here.
+  template <MessageMemory Memory>
+  void rest(Memory& memory) noexcept {
+    memory.retract(promised_);
+    overcommitted_ += std::exchange(promised_, 0U);
+    window_ = std::min(window_, options_->credit_window_first);
   }
 
   /// Takes a block for a message whose first part arrived. False: no memory now.
@@ -67,6 +76,8 @@ class CreditGiver {
   /// Remembers that the peer needs memory for a message. False: too many requests at once.
   [[nodiscard]] bool want(MessageNumber number, std::uint32_t length) noexcept {
     if (find(number) != nullptr) return true;
+    const std::uint32_t cost = memory_cost(length);
+    if (cost <= window_max()) asked_bytes_ = std::max(asked_bytes_, cost);
     Wants* const wants = wants_.make();
     if (wants == nullptr) return false;
     for (std::size_t i = 0; i < requests; ++i) {
@@ -94,7 +105,7 @@ class CreditGiver {
     ++wants->used;
   }
   [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
-  [[nodiscard]] std::uint32_t window_max() const noexcept { return window_max_; }
+  [[nodiscard]] std::uint32_t window_max() const noexcept { return options_->credit_window_max; }
 
   /// Reserves for the oldest request; true if it is served (the limit rose). `last`: the block kept
   /// back may be used, but only for a message not after `oldest`, the first one without a block:
@@ -160,6 +171,19 @@ class CreditGiver {
     want.state = Want::State::none;
     if (--wants_.get()->used == 0) wants_.drop();
   }
+  /// The window was used up, or a message did not fit into what was left: a longer one costs memory
+  /// only while the peer keeps using it.
+  [[nodiscard]] std::uint32_t longer_window() noexcept {
+    const std::uint32_t asked = std::exchange(asked_bytes_, 0U);
+    const std::uint32_t longer = std::max(2 * window_, options_->credit_window_first);
+    return std::min(std::max(longer, 2 * asked), window_max());
+  }
+  /// Memory is short of promises, mostly not of bytes: small messages need not ask for each block.
+  void trust(std::uint64_t open) noexcept {
+    const auto more = initial_credit_bytes - static_cast<std::uint32_t>(open);
+    limit_ = limit_.plus(more);
+    overcommitted_ += more;
+  }
   template <MessageMemory Memory>
   void use_promise(Memory& memory, std::uint32_t cost) noexcept {
     const std::uint32_t on_trust = std::min(cost, overcommitted_);
@@ -170,12 +194,13 @@ class CreditGiver {
   }
 
   PoolBox<Wants> wants_;  // mostly none
+  const FlowOptions* options_;
   CreditLimit limit_;
   CreditLimit consumed_;
   std::uint32_t promised_ = 0;  // of what is left: taken off the memory's ledger
   std::uint32_t overcommitted_ = initial_credit_bytes;  // of what is left: promised on trust
-  std::uint32_t window_;
-  std::uint32_t window_max_;
+  std::uint32_t window_ = initial_credit_bytes;
+  std::uint32_t asked_bytes_ = 0;  // of the largest message asked for since the window last grew
 };
 
 }  // namespace proa

@@ -180,10 +180,10 @@ class Flow {
   void arm_timers(Instant now) noexcept;
   void start_lingering(Instant now) noexcept;
   void check_flushed(Instant now) noexcept;
-  /// Nothing has happened for long: an idle flow keeps nothing in the pool.
+  /// Nothing has happened for long: an idle flow keeps nothing in the pool, nor promised memory.
   void trim() noexcept {
     sender_.trim();
-    receiver_.reassembly().trim();
+    receiver_.rest(*memory_);
   }
   [[nodiscard]] static std::uint32_t remembered_bytes(const FlowIdentity& identity,
                                                       const FlowOptions& options,
@@ -232,7 +232,6 @@ class Flow {
   Receiver<Memory> receiver_;
   Instant repeated_at_ = never;  // lingering: when the peer was heard last
   std::uint64_t packets_received_ = 0;
-  std::uint64_t messages_received_ = 0;
 };
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -279,7 +278,6 @@ bool Flow<Memory, Policy>::poll_event(FlowEvent& event) noexcept {
   }
   if (receiver_.reassembly().take(event.number, event.message)) {
     event.kind = FlowEventKind::message;
-    ++messages_received_;
     return true;
   }
   if (sender_.queue().take_sent(event.number)) {
@@ -345,7 +343,7 @@ void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
   // A peer whom no answer reaches repeats itself ever more rarely: twice the last pause comes next.
   if (repeated_at_ != never) patience = std::max(patience, 3 * (now - repeated_at_));
   repeated_at_ = now;
-  timers_.arm(FlowTimer::linger, later(now, patience));
+  timers_.arm(FlowTimer::deadline, later(now, patience));
 }
 
 /// FIN follows the last message at once; it names how many there are, so order does not matter.
@@ -374,9 +372,8 @@ void Flow<Memory, Policy>::arm_timers(Instant now) noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
-  if (timers_.take_expired(FlowTimer::linger, now))
-    return end(now, FlowInput::linger_over, reason_, Reason::none);
   if (timers_.take_expired(FlowTimer::deadline, now)) {
+    if (!is_alive(state_)) return end(now, FlowInput::linger_over, reason_, Reason::none);
     if (state_ == FlowState::closing)
       return end(now, FlowInput::reset, Reason::close_deadline, Reason::close_deadline);
     return end(now, FlowInput::gone_silent, Reason::handshake_timeout, Reason::none);
@@ -385,6 +382,7 @@ void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
     return end(now, FlowInput::gone_silent, Reason::idle_timeout, Reason::none);
   if (timers_.take_expired(FlowTimer::keepalive, now)) {
     want_control(PacketContent::ping);
+    sender_.on_keepalive();
     timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive));
     trim();
   }
@@ -413,7 +411,7 @@ FlowInfo Flow<Memory, Policy>::info() const noexcept {
   out.packets_sent = sender_.sent_packets();
   out.packets_received = packets_received_;
   out.messages_sent = sender_.queue().total_messages();
-  out.messages_received = messages_received_;
+  out.messages_received = receiver_.reassembly().delivered();
   out.packets_lost = sender_.lost_packets();
   out.spurious_losses = sender_.spurious_losses();
   out.probes = sender_.probes();

@@ -107,7 +107,9 @@ void Flow<Memory, Policy>::establish(Instant now, bool as_client) noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::heard_from_peer(Instant now) noexcept {
-  timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive));
+  // The server only asks when the client does not: once per period is enough.
+  const Duration extra = as_client_ ? Duration{} : options_->keepalive / 8;
+  timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive + extra));
   timers_.arm(FlowTimer::idle, later(now, idle_limit_));
 }
 
@@ -270,8 +272,12 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
       return Drop::none;
     case FrameType::ping:
       sender_.on_peer_ping(arrival);
-      // Whose peer always asks first hears no keepalive timer of his own.
-      if (arrival.now - sender_.waiting_since() >= options_->keepalive / 2) trim();
+      // Whose peer always asks first hears no keepalive timer of his own, and has nothing to send
+      // that the acknowledgement could wait for.
+      if (arrival.now - sender_.waiting_since() >= options_->keepalive / 2) {
+        trim();
+        receiver_.ack_at_once();
+      }
       return Drop::none;
     case FrameType::padding:
     case FrameType::ack64:

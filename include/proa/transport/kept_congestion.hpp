@@ -18,10 +18,12 @@ class KeptCongestion {
     initial_window_bytes_ = fresh().window_bytes();
   }
 
-  /// Data is about to be sent.
-  void wake() noexcept {
-    if (controller_.get() == nullptr) [[unlikely]]
-      begin();
+  /// Data is about to be sent. True: it is the first after a rest.
+  bool wake() noexcept {
+    if (controller_.get() != nullptr) [[likely]]
+      return false;
+    begin();
+    return true;
   }
   /// The flow has been idle for long.
   void rest() noexcept { controller_.drop(); }

@@ -21,6 +21,7 @@ class Reassembly {
 
   /// The message the application gets next.
   [[nodiscard]] MessageNumber next() const noexcept { return next_; }
+  [[nodiscard]] std::uint64_t delivered() const noexcept { return delivered_; }
   [[nodiscard]] std::uint64_t undelivered_bytes() const noexcept { return undelivered_bytes_; }
   /// Parts so far that were here already.
   [[nodiscard]] std::uint32_t repeated_parts() const noexcept { return repeated_parts_; }

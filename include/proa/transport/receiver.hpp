@@ -83,6 +83,10 @@ class Receiver {
   [[nodiscard]] bool serve_memory(Memory& memory, bool last) noexcept {
     return credit_.serve(memory, last, reassembly_.first_without_block());
   }
+  void rest(Memory& memory) noexcept {
+    reassembly_.trim();
+    credit_.rest(memory);
+  }
   void clear(Memory& memory) noexcept {
     reassembly_.clear(memory);
     credit_.end(memory);
@@ -95,7 +99,7 @@ class Receiver {
   // A short ack frame names each packet in eight acknowledgements; the long one covers the case
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
-  static constexpr std::uint32_t repeat_acks_max = 16;  // 400 us of ack_delay_max
+  static constexpr std::uint8_t repeat_acks_max = 16;  // 400 us of ack_delay_max
 
   /// A packet that repeats what is here: the first may have been overtaken; more in a row say that
   /// our acknowledgements get lost. Then each is followed by as many more as were repeated in vain:
@@ -108,7 +112,7 @@ class Receiver {
     }
     repeated_parts_ = repeated;
     repeat_acks_ = std::min(repetitions_, repeat_acks_max);
-    ++repetitions_;
+    if (repetitions_ < repeat_acks_max) ++repetitions_;
   }
 
   /// A poller that comes late tells the peer the most it may have waited, as ack delay: what the
@@ -130,10 +134,10 @@ class Receiver {
   Instant ack_due_ = never;
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t ce_marked_ = 0;
-  std::uint32_t gap_acks_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
-  std::uint32_t repetitions_ = 0;     // packets in a row that repeated something
-  std::uint32_t repeat_acks_ = 0;     // acknowledgements to send once more
+  std::uint8_t gap_acks_ = 0;         // modulo long_ack_every
+  std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
+  std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more
   bool ack_now_ = false;
 };
 

@@ -92,7 +92,8 @@ class Sender {
 
   /// Fills the packet with resent parts first, then new ones. `record` learns what it carries.
   void write_data(FrameWriter& out, const Memory& memory, SentPacket& record) noexcept {
-    congestion_.wake();
+    if (congestion_.wake()) [[unlikely]]
+      probe_interval_ = probe_timeout(rtt_, *options_, 0);
     if (queue_.has_lost()) {
       set_range(record, queue_.write_lost(out, memory));
       resent_bytes_ += record.units;
@@ -178,6 +179,12 @@ class Sender {
     ++probes_in_a_row_;
     probe_interval_ = probe_timeout(rtt_, *options_, probes_in_a_row_);
     if (probes_in_a_row_ == persistent_probes) congestion_.on_persistent_congestion(now);
+  }
+
+  /// A ping follows that only proves that both are there. Its answer comes from a peer that sleeps,
+  /// and nobody waits for it: a probe after a usual round trip would be one packet more per flow.
+  void on_keepalive() noexcept {
+    if (packets_.in_flight_packets() == 0 && queue_.empty()) probe_interval_ = options_->probe_max;
   }
 
   /// Packets take another way from now on and may overtake those under way: for two round trips
@@ -402,9 +409,9 @@ class Sender {
   Instant first_probe_at_ = never;
   std::uint64_t sent_count_ = 0;
   std::uint64_t resent_bytes_ = 0;
-  std::uint64_t lost_packets_ = 0;
-  std::uint64_t spurious_losses_ = 0;
-  std::uint64_t probes_ = 0;
+  std::uint32_t lost_packets_ = 0;
+  std::uint32_t spurious_losses_ = 0;
+  std::uint32_t probes_ = 0;
   PacketNumber largest_acked_;
   std::uint32_t probes_in_a_row_ = 0;
   std::uint32_t ce_marked_ = 0;

@@ -10,16 +10,15 @@
 namespace proa {
 
 enum class FlowTimer : std::uint8_t {
-  handshake,  // resend SYN or SYN-ACK
-  deadline,   // connect or close must be done by then
+  deadline,   // connect or close must be done by then; an ended flow stops answering
   loss,       // a packet becomes lost by time (RFC 9002 6.1.2)
   probe,      // probe timeout (RFC 9002 6.2)
   ack,        // a delayed acknowledgement is due
   keepalive,  // send something, hear something
   idle,       // the peer has been silent for too long
-  linger,     // an ended flow stops answering
-  pace,       // the next paced packet may go
+  pace,       // the next paced packet may go; before the flow is open: SYN or SYN-ACK again
   count_,
+  handshake = pace,
 };
 
 class FlowTimers {

@@ -46,7 +46,7 @@ TEST_CASE("Without room for a controller the window stays the initial one") {
 }
 
 TEST_CASE("An idle flow keeps at most a kilobyte: nothing in the pool", "[target12]") {
-  static_assert(sizeof(FlowPair<>::TestFlow) <= 856);
+  static_assert(sizeof(FlowPair<>::TestFlow) <= 816);
   FlowPair<> pair;
   pair.connect();
   pair.run_for(1ms);

@@ -35,6 +35,8 @@ std::uint32_t random_length(Prng& prng) {
 class ReassemblyGame {
  public:
   explicit ReassemblyGame(std::uint64_t seed) : prng_(seed) {
+    // One message that does not fit into the initial credit: the window covers all of these.
+    REQUIRE(credit_.want(MessageNumber{messages}, 64U << 10U));
     credit_.raise(memory_, 0);
     for (std::uint32_t n = 0; n < messages; ++n) length_.push_back(random_length(prng_));
   }
