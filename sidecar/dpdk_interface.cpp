@@ -36,9 +36,10 @@ tl::expected<void, std::string> check_nic(const InterfaceConfig& interface) {
   return {};
 }
 
-tl::expected<InterfaceHost, std::string> open_interface(const Config& config,
-                                                        const InterfaceConfig& interface) {
-  if (interface.nic == no_nic) return open_lonely_interface(config, interface);
+tl::expected<InterfaceHost, std::string> open_interface(
+    const Config& config, const InterfaceConfig& interface,
+    const std::shared_ptr<LocalInterfaces>& local) {
+  if (interface.nic == no_nic) return open_lonely_interface(config, interface, local);
   auto options = nic_options(interface);
   if (!options) return tl::unexpected{options.error()};
   options->log = [log = Log{config.log_level}](std::string_view line) {
@@ -54,7 +55,8 @@ tl::expected<InterfaceHost, std::string> open_interface(const Config& config,
     nics.push_back(std::move(*nic));
   }
   const DpdkDescription description = port->describe();
-  auto host = make_host(config, interface, std::move(nics), description.text(), description.mtu);
+  auto host =
+      make_host(config, interface, std::move(nics), description.text(), description.mtu, local);
   if (host && engines < interface.engines)
     host->remark = fmt::format("the NIC has {} queue pairs: of {} engines {} are not started",
                                engines, interface.engines, interface.engines - engines);

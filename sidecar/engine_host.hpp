@@ -44,7 +44,9 @@ struct InterfaceHost {
   InterfaceOptions interface;  // as it is in the end: MAC address, MTU
   std::string remark;          // what is not as configured: a sentence, or empty
 };
+/// It becomes one of the `local` ones.
 [[nodiscard]] tl::expected<InterfaceHost, std::string> open_interface(
-    const Config& config, const InterfaceConfig& interface);
+    const Config& config, const InterfaceConfig& interface,
+    const std::shared_ptr<LocalInterfaces>& local);
 
 }  // namespace proa::sidecar

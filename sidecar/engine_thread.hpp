@@ -32,7 +32,7 @@ class EngineThread final : public EngineHost {
         idler_(options.idle, options.spin_for),
         engine_(nic_, apps_, options.engine, clock_()),
         leaving_(options.engine.apps_max) {
-    if (engine_.group().size() > 1) bell_ = engine_.group().bell(engine_.index());
+    if (engine_.group().takes_handovers()) bell_ = engine_.group().bell(engine_.index());
     apps_.know_elsewhere(options_.elsewhere);
     watched_.reserve(fixed_descriptors + options.engine.apps_max);
   }

@@ -62,14 +62,15 @@ EngineHostOptions host_options(const Config& config, const InterfaceConfig& inte
   return out;
 }
 
-tl::expected<InterfaceHost, std::string> open_lonely_interface(const Config& config,
-                                                               const InterfaceConfig& interface) {
+tl::expected<InterfaceHost, std::string> open_lonely_interface(
+    const Config& config, const InterfaceConfig& interface,
+    const std::shared_ptr<LocalInterfaces>& local) {
   const std::uint32_t mtu =
       interface.mtu_bytes != 0 ? interface.mtu_bytes : LonelyNic::mtu_bytes_default;
   std::vector<LonelyNic> nics;
   for (std::uint32_t i = 0; i < interface.engines; ++i) nics.emplace_back(mtu);
   return make_host(config, interface, std::move(nics), "no NIC: applications of this machine only",
-                   mtu);
+                   mtu, local);
 }
 
 }  // namespace proa::sidecar

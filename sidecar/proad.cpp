@@ -65,8 +65,9 @@ std::string name_of(const InterfaceConfig& interface, std::size_t index) {
 tl::expected<std::vector<NamedInterface>, std::string> open_interfaces(const Config& config,
                                                                        const Log& log) {
   std::vector<NamedInterface> out;
+  const auto local = std::make_shared<LocalInterfaces>();
   for (const InterfaceConfig& interface : config.interfaces) {
-    auto host = open_interface(config, interface);
+    auto host = open_interface(config, interface, local);
     if (!host) return tl::unexpected{host.error()};
     out.push_back({name_of(interface, out.size()), std::move(*host)});
     if (!out.back().host.remark.empty())

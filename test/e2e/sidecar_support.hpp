@@ -156,6 +156,15 @@ inline std::int64_t number_in(const std::string& json, const std::string& name) 
   return at == std::string::npos ? -1 : std::stoll(json.substr(at + name.size() + 3));
 }
 
+/// The sum of all numbers after "name": of all engines.
+inline std::int64_t sum_in(const std::string& json, const std::string& name) {
+  const std::string key = "\"" + name + "\":";
+  std::int64_t sum = 0;
+  for (std::size_t at = json.find(key); at != std::string::npos; at = json.find(key, at + 1))
+    sum += std::stoll(json.substr(at + key.size()));
+  return sum;
+}
+
 inline std::size_t times(const std::string& text, const std::string& part) {
   std::size_t n = 0;
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
@@ -172,8 +181,11 @@ struct Hosts {
   [[nodiscard]] std::string socket(std::size_t host) const {
     return scratch / (host == 0 ? "a.sock" : "b.sock");
   }
-  [[nodiscard]] static Endpoint at(std::size_t host, std::uint16_t port) {
-    return {IpAddress::v4(10, 77, 0, static_cast<std::uint8_t>(host + 1)), port};
+  [[nodiscard]] static Endpoint at(std::size_t host, std::uint16_t port, bool ipv6 = false) {
+    IpAddress address{{0xfd, 0, 0, 0x77}};
+    address.octets[15] = static_cast<std::uint8_t>(host + 1);
+    if (!ipv6) address = IpAddress::v4(10, 77, 0, address.octets[15]);
+    return {address, port};
   }
   [[nodiscard]] std::string status(std::size_t host) const {
     return status_of(socket(host), scratch);
@@ -186,6 +198,7 @@ struct Hosts {
   [[nodiscard]] Program start(std::size_t host, const std::string& role, const Arguments& more) {
     Arguments arguments{"--nic",     "memif,role=" + role + ",socket=" + (scratch / "memif"),
                         "--address", host == 0 ? "10.77.0.1/24" : "10.77.0.2/24",
+                        "--address", host == 0 ? "fd00:77::1/64" : "fd00:77::2/64",
                         "--socket",  socket(host)};
     if (const char* engines = std::getenv("PROA_E2E_ENGINES")) {
       arguments.emplace_back("--engines");

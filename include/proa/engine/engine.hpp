@@ -234,6 +234,8 @@ class Engine {
 
   // handover_inline.hpp
   Drop hand_over(const UdpArrival& from, Via via, std::uint32_t owner) noexcept;
+  Drop put(EngineGroup& group, std::uint32_t owner, const UdpArrival& what, Via via) noexcept;
+  Drop to_other_interface(const UdpArrival& from) noexcept;
   [[nodiscard]] bool trade_with_others(Instant drained_before) noexcept;
   [[nodiscard]] bool take_handovers(Instant drained_before) noexcept;
   void spread_news() noexcept;
@@ -346,6 +348,12 @@ class Engine {
     const Ecn ecn = options_.flow.ecn ? Ecn::capable : Ecn::not_capable;
     return interface_.make_headers({local, peer, port_range().random_pair(random_), ecn});
   }
+  /// An address of this interface or of another one of this host.
+  [[nodiscard]] bool is_local(const IpAddress& address) const noexcept {
+    return options_.interface.owns(address) ||
+           (options_.local && options_.local->group_of(address));
+  }
+  [[nodiscard]] std::optional<IpAddress> source_for(const IpAddress& peer) const noexcept;
   [[nodiscard]] const FlowOptions& flow_options(const HeaderTemplate& header) const noexcept {
     return header.is_v4() ? options_.flow : flow_ipv6_;
   }

@@ -17,12 +17,14 @@ struct EngineGroupOptions {
   std::uint32_t engines = 1;               // queue pairs of the port
   std::uint32_t handover_slots = 256;      // per engine: a NIC ring's worth
   std::uint32_t payload_bytes_max = 9216;  // the longest datagram
+  bool others_on_host = false;             // interfaces whose engines hand things over too
 };
 
 /// Outlives its engines. Nothing in it is written while packets arrive where they belong.
 class EngineGroup {
  public:
   explicit EngineGroup(const EngineGroupOptions& options) {
+    takes_handovers_ = options.engines > 1 || options.others_on_host;
     for (std::uint32_t i = 0; i < options.engines; ++i)
       seats_.push_back(std::make_unique<Seat>(options));
   }
@@ -30,6 +32,8 @@ class EngineGroup {
   [[nodiscard]] std::uint32_t size() const noexcept {
     return static_cast<std::uint32_t>(seats_.size());
   }
+  /// Somebody may put something into an inbox.
+  [[nodiscard]] bool takes_handovers() const noexcept { return takes_handovers_; }
   [[nodiscard]] Inbox& inbox(std::uint32_t engine) noexcept { return seats_[engine]->inbox; }
   [[nodiscard]] ListenerTable& listeners() noexcept { return listeners_; }
 
@@ -59,7 +63,8 @@ class EngineGroup {
  private:
   struct Seat {
     explicit Seat(const EngineGroupOptions& options)
-        : inbox(options.engines > 1 ? options.handover_slots : 1, options.payload_bytes_max) {}
+        : inbox(options.engines > 1 || options.others_on_host ? options.handover_slots : 1,
+                options.payload_bytes_max) {}
     ~Seat() {
       if (bell >= 0) ::close(bell);
     }
@@ -71,6 +76,7 @@ class EngineGroup {
   };
 
   std::vector<std::unique_ptr<Seat>> seats_;
+  bool takes_handovers_ = false;
   ListenerTable listeners_;
 };
 

@@ -31,7 +31,7 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
       answers_(options.answers_per_second, options.answers_burst),
       touched_(flows_.capacity()) {
   static_assert(AppSideOf<AppSide, Engine>);
-  if (group_->size() > 1) {
+  if (group_->takes_handovers()) {
     PROA_CHECK(index_ < group_->size());
     inbox_ = &group_->inbox(index_);
   }
@@ -57,7 +57,7 @@ Expected<FlowKey> Engine<NicT, AppSide, Policy>::connect(Instant now, AppCookie 
                                                          Instant deadline) noexcept {
   if (peer.port == 0 || cookie.app >= apps_.size()) return failed(Reason::invalid_argument);
   if (flows_.full()) return failed(Reason::too_many_flows);
-  const auto local = interface_.source_for(peer.address);
+  const auto local = source_for(peer.address);
   if (!local) return failed(Reason::no_route);
   next_client_port_ =
       static_cast<std::uint16_t>(next_client_port_ == 0xffff ? 1 : next_client_port_ + 1);
@@ -74,6 +74,18 @@ Expected<FlowKey> Engine<NicT, AppSide, Policy>::connect(Instant now, AppCookie 
 }
 
 template <Nic NicT, class AppSide, class Policy>
+std::optional<IpAddress> Engine<NicT, AppSide, Policy>::source_for(
+    const IpAddress& peer) const noexcept {
+  if (const auto routed = interface_.source_for(peer)) return routed;
+  if (!is_local(peer)) return std::nullopt;
+  // Another interface's: no network leads there, and none is needed.
+  for (const IpPrefix& own : options_.interface.options.addresses)
+    if (own.address.is_v4() == peer.is_v4() && !ipv6::is_link_local(own.address))
+      return own.address;
+  return std::nullopt;
+}
+
+template <Nic NicT, class AppSide, class Policy>
 std::uint32_t Engine<NicT, AppSide, Policy>::make_flow(AppCookie cookie,
                                                        const HeaderTemplate& header, Role role,
                                                        const FlowIdentity& who, Instant now,
@@ -81,7 +93,7 @@ std::uint32_t Engine<NicT, AppSide, Policy>::make_flow(AppCookie cookie,
   const std::uint32_t slot =
       flows_.emplace(who.local_id, cookie, header, role, who, flow_options(header),
                      app_side_->memory(cookie.app), scratch_, random_.next(), now, deadline);
-  flows_[slot].loopback = options_.interface.owns(who.peer.address);
+  flows_[slot].loopback = is_local(who.peer.address);
   detail::AppState& app = apps_[cookie.app];
   app.flows.push_back(slot, app_links());
   ++app.flow_count;

@@ -19,8 +19,9 @@ namespace proa {
 /// How a datagram came to the engine that handles it.
 enum class Via : std::uint8_t {
   nic,       // its own queue
-  loopback,  // an application of this host, on this engine or another
+  loopback,  // an application of this host, on this engine, another or another interface's
   engine,    // another engine's queue: the path is not the best
+  icmp,      // quoted by a router that another engine heard
 };
 
 /// Trusted threads of one process only: Boost.Lockfree reads its indices from the queue's own

@@ -12,11 +12,30 @@ template <Nic NicT, class AppSide, class Policy>
 Drop Engine<NicT, AppSide, Policy>::hand_over(const UdpArrival& from, Via via,
                                               std::uint32_t owner) noexcept {
   if (via == Via::engine) return Drop::unknown_flow;
-  const Via next = via == Via::nic ? Via::engine : via;
-  if (!group_->inbox(owner).put(from, next, index_)) return Drop::handover_full;
+  return put(*group_, owner, from, via == Via::nic ? Via::engine : via);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::put(EngineGroup& group, std::uint32_t owner,
+                                        const UdpArrival& what, Via via) noexcept {
+  if (!group.inbox(owner).put(what, via, index_)) return Drop::handover_full;
   ++counters_.handed_over;
-  to_ring_ |= std::uint64_t{1} << owner;
+  if (&group == group_.get())
+    to_ring_ |= std::uint64_t{1} << owner;
+  else
+    group.ring(owner);
   return Drop::none;
+}
+
+/// To an application behind another interface of this host. Who opens a flow knows no engine there:
+/// the first one finds the listener.
+template <Nic NicT, class AppSide, class Policy>
+Drop Engine<NicT, AppSide, Policy>::to_other_interface(const UdpArrival& from) noexcept {
+  EngineGroup* const group = options_.local ? options_.local->group_of(from.destination) : nullptr;
+  if (group == nullptr || from.payload.size() < PacketHeader::size) return Drop::not_for_us;
+  const auto id = load_be<std::uint32_t>(from.payload.data() + 4);
+  const std::uint32_t owner = id & (engines_max - 1);
+  return put(*group, owner < group->size() ? owner : 0, from, Via::loopback);
 }
 
 /// What others received for us, and the bells of those we received something for. True: nothing is
@@ -39,7 +58,8 @@ bool Engine<NicT, AppSide, Policy>::take_handovers(Instant drained_before) noexc
         ++counters_.handed_to_us;
         Arrival arrival{now_, now_ - drained_before, from.congestion_experienced};
         if (via == Via::loopback) arrival.uncertainty = {};
-        const Drop drop = receive_datagram(from, arrival, {via, engine});
+        const Drop drop = via == Via::icmp ? packet_too_big(from)
+                                           : receive_datagram(from, arrival, {via, engine});
         if (drop != Drop::none) counters_.drops.add(drop);
       },
       [this](const NeighbourNews& news) { interface_.hear(news, now_); });

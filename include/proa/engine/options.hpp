@@ -6,6 +6,7 @@
 #include <proa/base/time.hpp>
 #include <proa/engine/engine_group.hpp>
 #include <proa/engine/interface_options.hpp>
+#include <proa/engine/local_interfaces.hpp>
 #include <proa/transport/options.hpp>
 
 namespace proa {
@@ -32,6 +33,8 @@ struct EngineOptions {
   std::uint32_t routes_max = 1024;         // peer engines whose paths are remembered
   // What it shares with the other engines of its port; none: it is the only one.
   std::shared_ptr<EngineGroup> group{};
+  // Where else this host has addresses; none: nowhere.
+  std::shared_ptr<const LocalInterfaces> local{};
   FlowOptions flow;
   InterfacePlan interface;
 };

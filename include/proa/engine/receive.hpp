@@ -43,7 +43,7 @@ void Engine<NicT, AppSide, Policy>::handle_burst(std::size_t count, Handle&& han
   nic_->release(std::span{rx_}.first(count));
 }
 
-/// Frames between two applications of this engine never reach the NIC.
+/// Frames between two applications of this host never reach a NIC.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::receive_loopback() noexcept {
   const std::size_t count = std::min(loopback_count_, rx_.size());
@@ -53,7 +53,9 @@ void Engine<NicT, AppSide, Policy>::receive_loopback() noexcept {
   loopback_count_ -= count;
   const Arrival arrival{now_, Duration{}, false};
   handle_burst(count, [&](const Packet& packet) {
-    return receive_datagram(interface_.read_back(packet.bytes()), arrival, {Via::loopback, index_});
+    const UdpArrival from = interface_.read_back(packet.bytes());
+    if (!options_.interface.owns(from.destination)) return to_other_interface(from);
+    return receive_datagram(from, arrival, {Via::loopback, index_});
   });
 }
 
@@ -72,12 +74,14 @@ Drop Engine<NicT, AppSide, Policy>::receive_frame(const Packet& packet, Arrival&
 }
 
 /// Routers quote at least 8 bytes after the IP header, mostly up to 576 in all (RFC 1812 4.3.2.3):
-/// then our flow id is among them, which nobody else knows. Another engine's flow finds out by its
-/// own probe timeouts.
+/// then our flow id is among them, which nobody else knows. It may be another engine's.
 template <Nic NicT, class AppSide, class Policy>
 Drop Engine<NicT, AppSide, Policy>::packet_too_big(const UdpArrival& quoted) noexcept {
   if (quoted.payload.size() < 12) return Drop::icmp_ignored;
-  const std::uint32_t slot = flows_.find_id(load_be<std::uint32_t>(quoted.payload.data() + 8));
+  const auto id = load_be<std::uint32_t>(quoted.payload.data() + 8);
+  const std::uint32_t owner = id & (engines_max - 1);
+  if (owner != index_ && owner < group_->size()) return put(*group_, owner, quoted, Via::icmp);
+  const std::uint32_t slot = flows_.find_id(id);
   if (slot == no_slot || flows_[slot].flow.identity().peer.address != quoted.source)
     return Drop::icmp_ignored;
   if constexpr (requires { flows_[slot].flow.on_packet_too_big(); })
@@ -218,7 +222,7 @@ Drop Engine<NicT, AppSide, Policy>::no_such_flow(const UdpArrival& from) noexcep
 template <Nic NicT, class AppSide, class Policy>
 template <class Write>
 bool Engine<NicT, AppSide, Policy>::answer(const UdpArrival& to, Write&& write) noexcept {
-  const bool loopback = options_.interface.owns(to.source);
+  const bool loopback = is_local(to.source);
   if (!answers_.allow(now_)) return false;
   Packet* const packet = next_packet(loopback);
   if (packet == nullptr) return false;

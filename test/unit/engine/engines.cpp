@@ -33,7 +33,66 @@ std::uint64_t handed_over_during(PathWorld& world, Duration how_long) {
   return all() - before;
 }
 
+/// A router's word that a packet of that flow, which it quotes, was too big (RFC 792, RFC 1191).
+void say_too_big(PathWorld& world, PathEnd& flow, std::uint32_t owner) {
+  PathHost::EngineT& engine = *world.a.engines[owner];
+  std::uint32_t id = 0;
+  engine.for_each_flow([&](FlowKey key, AppCookie, const auto& one) {
+    if (key == flow.key) id = one.identity().local_id;
+  });
+  const UdpPorts ports = *engine.path_of(flow.key);
+  std::array<std::byte, ipv4_header_bytes + udp_header_bytes + PacketHeader::size> quoted{};
+  const auto ip = std::span{quoted}.first<ipv4_header_bytes>();
+  write_ipv4(ip, {world.a.address, world.b.address, IpProtocol::udp, Ecn::not_capable, 1480});
+  store_be(quoted.data() + ipv4_header_bytes, ports.source);
+  store_be(quoted.data() + ipv4_header_bytes + 2, ports.destination);
+  store_be(quoted.data() + ipv4_header_bytes + 4, std::uint16_t{1480});
+  store_be(quoted.data() + ipv4_header_bytes + udp_header_bytes + 8, id);
+
+  constexpr MacAddress router{{2, 0, 0, 0, 3, 1}};
+  SimPort port{world.network, {.mac = router}};
+  SimNic nic = port.nic();
+  Packet out[1];
+  REQUIRE(nic.allocate(out) == 1);
+  constexpr std::size_t icmp_bytes = icmp_header_bytes + quoted.size();
+  out[0].set_length(ethernet_header_bytes + ipv4_header_bytes + icmp_bytes);
+  const auto bytes = out[0].bytes();
+  write_ethernet(bytes.first<ethernet_header_bytes>(), world.a.port.options().mac, router,
+                 EtherType::ipv4);
+  write_ipv4(bytes.subspan<ethernet_header_bytes, ipv4_header_bytes>(),
+             {IpAddress::v4(10, 0, 0, 254), world.a.address, IpProtocol::icmp, Ecn::not_capable,
+              icmp_bytes});
+  const auto icmp = bytes.subspan(ethernet_header_bytes + ipv4_header_bytes);
+  std::fill(icmp.begin(), icmp.begin() + icmp_header_bytes, std::byte{0});
+  icmp[0] = std::byte{3};
+  icmp[1] = std::byte{4};
+  store_be(icmp.data() + 6, std::uint16_t{1280});
+  std::copy(quoted.begin(), quoted.end(), icmp.begin() + icmp_header_bytes);
+  store_be(icmp.data() + 2, internet_checksum(icmp));
+  static_cast<void>(nic.rx_burst(world.now, {}));
+  static_cast<void>(nic.tx_burst(world.now, out));
+  world.run(1ms);  // before the port leaves the network
+}
+
 }  // namespace
+
+TEST_CASE("A router's word that packets are too big reaches the engine whose flow it is about") {
+  PathWorld world{3, with(4, SimRss::constant), with(4)};
+  world.listen(world.b, 1);
+  for (std::uint32_t owner = 0; owner < 4; ++owner) {
+    CAPTURE(owner);
+    PathEnd& flow = world.connect(owner);
+    flow.to_send = 200;
+    world.run(100ms);
+    REQUIRE(flow.sent == 200);
+    const auto info = [&] { return *world.a.engines[owner]->info(flow.key); };
+    REQUIRE(info().packet_bytes > 1232);
+    const auto before = info().packets_sent;
+    say_too_big(world, flow, owner);
+    CHECK(info().packets_sent == before + 1);  // the small one that looks for itself
+  }
+  CHECK(world.a.counters().drops[Drop::icmp_ignored] == 0);
+}
 
 TEST_CASE("A flow connects in one round trip whatever the hash of either NIC") {
   for (const SimRss rss : {SimRss::opaque, SimRss::constant}) {
