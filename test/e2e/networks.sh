@@ -1,6 +1,6 @@
 #!/bin/bash
 # Proa hosts in networks that a Linux kernel makes: a bridge with kernel hosts, routers, VLANs; IPv4 and IPv6.
-# usage: networks.sh PROAD PROA ECHO-SIDECAR. Prints 'N passed, N failed'. Exit 77: cannot run here.
+# usage: networks.sh PROAD PROA ECHO-SIDECAR. PROA_E2E_ENGINES: of each proad. Prints 'N passed, N failed'. Exit 77: cannot run here.
 set -u
 proad=$(realpath "$1") proa=$(realpath "$2") echo=$(realpath "$3")
 cd "$(dirname "$0")/../.." || exit 1
@@ -81,8 +81,8 @@ wait_for() {
 
 # sidecar HOST [OPTION...]
 sidecar() {
-  start_in "$1" "$proad" --nic af_packet,interface=wire0 --user root --socket "$work/$1.sock" "${@:2}" \
-    >"$work/proad-$1.log" 2>&1
+  start_in "$1" "$proad" --nic af_packet,interface=wire0 --user root --socket "$work/$1.sock" \
+    --engines "${PROA_E2E_ENGINES:-1}" "${@:2}" >"$work/proad-$1.log" 2>&1
   wait_for 'proad ready' "$work/proad-$1.log"
 }
 
@@ -194,6 +194,30 @@ pings_with_a_new_mac() {
   ((lost >= 55)) || { cat "$work/moving.log"; false; }
 }
 
+# What the kernel has not heard of for half a second it asks for again, while it sends.
+kernel_asks_again() {
+  local family asked before=() after=()
+  for family in ipv4 ipv6; do
+    in_host k sysctl -qw "net.$family.neigh.wire0.base_reachable_time_ms=500" \
+      "net.$family.neigh.wire0.delay_first_probe_time=1" || return 1
+  done
+  ip -n "$tag-k" neigh flush dev wire0 # the timers of what it knows run as before
+  before=("$(counter a arp_requests_answered)" "$(counter a solicitations_answered)")
+  in_host k python3 -c '
+import socket, time
+ends = [(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), ("10.50.0.1", 9)),
+        (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM), ("fd50::1", 9))]
+for _ in range(500):
+    for end, to in ends: end.sendto(bytes(64), to)
+    time.sleep(0.01)' || return 1
+  after=("$(counter a arp_requests_answered)" "$(counter a solicitations_answered)")
+  for asked in 0 1; do
+    ((after[asked] >= before[asked] + 3)) || # unknown, and twice known
+      { echo "asked ${before[asked]} times before, ${after[asked]} after"; return 1; }
+  done
+  knows k 10.50.0.1 "$(mac_of 1)" && knows k fd50::1 "$(mac_of 1)"
+}
+
 dad_fails_in_k() {
   for _ in {1..50}; do
     [[ -n $(ip -n "$tag-k" -6 addr show dev wire0 dadfailed) ]] && return 0
@@ -224,6 +248,7 @@ test_bridge() {
   check "ping of the link-local address" pings k "fe80::70:72ff:fe6f:6101%wire0" 64
   check "the kernel's IPv4 neighbour" knows k 10.50.0.1 "$(mac_of 1)"
   check "the kernel's IPv6 neighbour" knows k fd50::1 "$(mac_of 1)"
+  check "the kernel asks again for what it has long not heard of" kernel_asks_again
   check "echo over IPv4 beside TCP" beside_tcp echoes a 10.50.0.2:7000 20000 300
   check "echo over IPv6 beside TCP" beside_tcp echoes a "[fd50::2]:7000" 20000 300
   check "8 MiB over IPv6" echoes a "[fd50::2]:7000" 8388608 3
@@ -269,12 +294,31 @@ echoes_with_a_new_router() {
   wait "$client"
 }
 
+# Longer than a neighbour is believed unasked, 30 s: the router is asked again under messages.
+asks_the_router_again() {
+  local peer asked before=() after=() clients=()
+  before=("$(counter a arp_requests_sent)" "$(counter a solicitations_sent)")
+  for peer in 10.52.0.2:7000 "[fd52::2]:7000"; do
+    timeout 60 ip netns exec "$tag-a" "$echo" client --stack "socket=$work/a.sock" --wait \
+      --peer "$peer" --size 500 --seconds 33 --window 1 >"$work/client-${#clients[@]}.log" 2>&1 &
+    clients+=($!)
+  done
+  for asked in 0 1; do
+    wait "${clients[asked]}" || { cat "$work/client-$asked.log"; return 1; }
+  done
+  after=("$(counter a arp_requests_sent)" "$(counter a solicitations_sent)")
+  for asked in 0 1; do
+    ((after[asked] > before[asked])) || { echo "${after[asked]} questions, none in 33 s"; return 1; }
+  done
+}
+
 test_routers() {
   routed_network || { skip_all "no routed network"; return; }
   if sidecar a --address 10.51.0.2/24 --gateway 10.51.0.254 --address fd51::2/64 --gateway fd51::fe &&
     sidecar b --address 10.52.0.2/24 --gateway 10.52.0.254 --address fd52::2/64 --gateway fd52::fe &&
     serve b; then
     check "netmask and gateway" echoes_both_ways
+    check "the router is asked again under messages" asks_the_router_again
     check "the router changes its MAC address, IPv4" echoes_with_a_new_router 10.52.0.2:7000 \
       "$(mac_of 67)"
     check "the router changes its MAC address, IPv6" echoes_with_a_new_router "[fd52::2]:7000" \

@@ -33,7 +33,7 @@ sidecar() {
   local -n host=proa_host_$1
   : >"$work/proad-$1.log" # before the last one's words can be taken for this one's
   ip netns exec "$host" "$proad" --nic "$2,interface=wire0" --address "$3" --user root \
-    --socket "$work/$1.sock" >"$work/proad-$1.log" 2>&1 &
+    --engines "${PROA_E2E_ENGINES:-1}" --socket "$work/$1.sock" >"$work/proad-$1.log" 2>&1 &
   pids+=($!)
   disown # else bash reports its end
   wait_for 'proad ready' "$work/proad-$1.log"
