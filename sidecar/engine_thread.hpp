@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <proa/base/clock.hpp>
 #include <proa/engine/engine.hpp>
+#include <proa/stack/lazy_timer.hpp>
 
 #include "app_side.hpp"
 #include "engine_host.hpp"
@@ -32,6 +34,8 @@ class EngineThread final : public EngineHost {
         idler_(options.idle, options.spin_for),
         engine_(nic_, apps_, options.engine, clock_()),
         leaving_(options.engine.apps_max) {
+    if (timer_.descriptor() < 0)
+      throw std::runtime_error{"no descriptor for a timer; raise the limit of open files"};
     if (engine_.group().takes_handovers()) bell_ = engine_.group().bell(engine_.index());
     apps_.know_elsewhere(options_.elsewhere);
     watched_.reserve(fixed_descriptors + options.engine.apps_max);
@@ -50,7 +54,7 @@ class EngineThread final : public EngineHost {
  private:
   using EngineT = Engine<NicT, ChannelAppSide>;
   static constexpr std::size_t nic_descriptors_max = 8;
-  static constexpr std::size_t fixed_descriptors = 2 + nic_descriptors_max;
+  static constexpr std::size_t fixed_descriptors = 3 + nic_descriptors_max;
   // The peers of a stopping sidecar are told; whoever does not answer by then learns it later.
   static constexpr Duration farewell = std::chrono::milliseconds{200};
 
@@ -83,7 +87,6 @@ class EngineThread final : public EngineHost {
 
   void settle_on_core() noexcept {
     ::prctl(PR_SET_NAME, "proa-engine");
-    ::prctl(PR_SET_TIMERSLACK, 1UL);  // ns; the usual 50 us would be added to every sleep
     if (options_.core < 0) return;
     cpu_set_t cores;
     CPU_ZERO(&cores);
@@ -245,6 +248,7 @@ class EngineThread final : public EngineHost {
     if (wake_at <= now) return;
     watched_.clear();
     watched_.push_back({link_.engine_descriptor(), POLLIN, 0});
+    watched_.push_back({timer_.descriptor(), POLLIN, 0});
     watched_.push_back({bell_, POLLIN, 0});
     std::array<int, nic_descriptors_max> nic{};
     const std::size_t of_nic = nic_.wait_descriptors(std::span{nic});
@@ -255,19 +259,20 @@ class EngineThread final : public EngineHost {
     const std::size_t first_bell = watched_.size();
     const bool quiet = (of_nic == 0 || nic_.arm_wait()) && engine_.arm_handover() &&
                        apps_.arm(watched_) && !link_.waiting();
-    if (quiet) wait(at_most, of_nic == 0 || blocked);
+    if (quiet) wait(now, now + at_most, of_nic == 0 || blocked);
     apps_.disarm(std::span{watched_}.subspan(first_bell));
     engine_.disarm_handover();
     if (of_nic != 0) nic_.disarm_wait();
   }
 
-  void wait(Duration at_most, bool nap) noexcept {
-    const timespec limit{static_cast<time_t>(at_most.count() / 1'000'000'000),
-                         static_cast<long>(at_most.count() % 1'000'000'000)};
+  void wait(Instant now, Instant until, bool nap) noexcept {
+    timer_.set(now, until);
     ++sleeps_;
     if (nap) ++naps_;
-    if (::ppoll(watched_.data(), watched_.size(), &limit, nullptr) > 0 && watched_[0].revents != 0)
-      link_.hush_engine();
+    if (::ppoll(watched_.data(), watched_.size(), nullptr, nullptr) > 0) {
+      if (watched_[0].revents != 0) link_.hush_engine();
+      if (watched_[1].revents != 0) timer_.went_off();
+    }
     // What came while it slept has woken it: it has not lain there as long as the sleep.
     if (!nap) engine_.note_ring_empty_until(clock_() - usual_wake_up);
   }
@@ -311,6 +316,7 @@ class EngineThread final : public EngineHost {
   std::vector<Leaving> leaving_;  // by application
   std::uint32_t leaving_count_ = 0;
   std::vector<pollfd> watched_;
+  LazyTimer timer_;
   std::uint64_t sleeps_ = 0, naps_ = 0;
   int bell_ = -1;  // of the group: another engine has handed something over
   bool stopped_ = false;

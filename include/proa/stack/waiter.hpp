@@ -2,8 +2,6 @@
 #pragma once
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,19 +18,20 @@
 
 #include <proa/base/time.hpp>
 #include <proa/nic/nic.hpp>
+#include <proa/stack/lazy_timer.hpp>
 
 namespace proa {
 
 /// One epoll descriptor over the NIC's descriptors and a timer, so that one handle tells everything
-/// that can wake an engine. A NIC without descriptors is looked at in growing steps up to 1 ms.
+/// that can wake an engine; its own sleep() asks them without that detour. A NIC without
+/// descriptors is looked at in growing steps up to 1 ms.
 class Waiter {
  public:
   template <Nic NicT>
   [[nodiscard]] static tl::expected<Waiter, std::string> open(NicT& nic) {
     Waiter waiter;
     waiter.epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-    waiter.timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (waiter.epoll_ < 0 || waiter.timer_ < 0 || !waiter.watch(waiter.timer_))
+    if (waiter.epoll_ < 0 || !waiter.watch(waiter.timer_.descriptor()))
       return tl::unexpected{std::string{"no descriptors for waiting: "} + std::strerror(errno) +
                             "; raise the limit of open files (ulimit -n)"};
     std::array<int, 8> descriptors{};
@@ -47,7 +46,6 @@ class Waiter {
     return *this;
   }
   ~Waiter() {
-    if (timer_ >= 0) ::close(timer_);
     if (epoll_ >= 0) ::close(epoll_);
   }
 
@@ -63,7 +61,7 @@ class Waiter {
   template <Nic NicT>
   [[nodiscard]] bool arm(NicT& nic, Instant now, Instant until) noexcept {
     if (!nic.arm_wait()) return false;
-    set_timer(bounded(now, until));
+    timer_.set(now, bounded(now, until));
     return true;
   }
 
@@ -72,12 +70,9 @@ class Waiter {
   template <Nic NicT>
   bool sleep(NicT& nic, Instant now, Instant until) noexcept {
     if (until <= now || !nic.arm_wait()) return false;
-    const Instant limit = bounded(now, until);
-    set_timer(never);
-    pollfd on{epoll_, POLLIN, 0};
-    timespec timeout{};
-    if (limit != never) timeout = timespec_of(limit - now);
-    ::ppoll(&on, 1, limit == never ? nullptr : &timeout, nullptr);
+    timer_.set(now, bounded(now, until));
+    ::ppoll(watched_.data(), count_, nullptr, nullptr);
+    if (watched_[0].revents != 0) timer_.went_off();
     nic.disarm_wait();
     nap_ = std::min(2 * nap_, nap_max);
     return nic_tells_;
@@ -91,35 +86,28 @@ class Waiter {
   void swap(Waiter& other) noexcept {
     std::swap(epoll_, other.epoll_);
     std::swap(timer_, other.timer_);
+    std::swap(watched_, other.watched_);
+    std::swap(count_, other.count_);
     std::swap(nic_tells_, other.nic_tells_);
     std::swap(nap_, other.nap_);
-    std::swap(timer_set_, other.timer_set_);
   }
   [[nodiscard]] bool watch(int descriptor) noexcept {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = descriptor;
-    return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0;
+    if (count_ == watched_.size() || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) != 0)
+      return false;
+    watched_[count_++] = {descriptor, POLLIN, 0};
+    return true;
   }
   [[nodiscard]] Instant bounded(Instant now, Instant until) const noexcept {
     return nic_tells_ ? until : std::min(until, now + nap_);
   }
-  static timespec timespec_of(Duration d) noexcept {
-    const auto ns = std::max<Duration::rep>(d.count(), 1);
-    return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
-  }
-  void set_timer(Instant at) noexcept {
-    if (at == never && !timer_set_) return;
-    itimerspec spec{};
-    if (at != never) spec.it_value = timespec_of(at.time_since_epoch());
-    ::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &spec, nullptr);
-    timer_set_ = at != never;
-  }
-
   int epoll_ = -1;
-  int timer_ = -1;
+  LazyTimer timer_;
+  std::array<pollfd, 10> watched_{};  // the timer first
+  nfds_t count_ = 0;
   bool nic_tells_ = false;  // it has descriptors that become readable
-  bool timer_set_ = false;
   Duration nap_ = nap_first;
 };
 
