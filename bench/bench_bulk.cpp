@@ -17,7 +17,7 @@ void add_cases(std::vector<Case>& cases, const Bench& bench, const Options& opti
                      .core_a = bench.core(0),
                      .core_b = bench.core(1)};
   Labels labels{.name = fmt::format("raw, packets of {} B", wire.mtu()),
-                .wire = wire.name(),
+                .wire = fmt::format("{}, mtu {}", wire.name(), wire.mtu()),
                 .placement = "raw-l2",
                 .size = setup.size,
                 .has_size = true,

@@ -1,6 +1,9 @@
 // bench: how long it takes to set a flow up, how many packets, and how many set-ups per second.
 #include <fmt/format.h>
 
+#include <string>
+#include <vector>
+
 #include "harness.hpp"
 #include "stack_pair.hpp"
 
@@ -8,15 +11,17 @@ namespace {
 
 using namespace proa::bench;
 
-Case raw_case(const Bench& bench, const Options& options, const Wire& wire) {
+std::string raw_name(std::uint32_t window) { return fmt::format("raw 1242 B, window {}", window); }
+
+Case raw_case(const Bench& bench, const Options& options, const Wire& wire, std::uint32_t window) {
   const RawSetup setup{.kind = RawKind::echo,
                        .size = 1242,  // a SYN with its headers
-                       .window = 1,
+                       .window = window,
                        .seconds = options.seconds,
                        .core_a = bench.core(0),
                        .core_b = bench.core(1)};
-  Labels labels{.name = "raw 1242 B, window 1", .wire = wire.name(), .placement = "raw-l2"};
-  labels.window = 1;
+  Labels labels{.name = raw_name(window), .wire = wire.name(), .placement = "raw-l2"};
+  labels.window = window;
   return {std::move(labels), [&wire, setup] { return measure_raw(wire, setup); }};
 }
 
@@ -28,7 +33,7 @@ Case setup_case(const Bench& bench, const Wire& wire, StackSetup setup, std::uin
                 .wire = wire.name(),
                 .placement = "in-process"};
   labels.window = window;
-  if (window == 1) labels.reference = "raw 1242 B, window 1";
+  labels.reference = raw_name(window);
   return {std::move(labels), [&wire, setup] { return measure_stacks(wire, setup); }};
 }
 
@@ -49,9 +54,11 @@ int main(int argc, char** argv) {
     bench.say(wire.error());
     return 2;
   }
-  std::vector<Case> cases{raw_case(bench, options, *wire)};
-  for (const auto window : options.windows)
+  std::vector<Case> cases;
+  for (const auto window : options.windows) {
+    cases.push_back(raw_case(bench, options, *wire, window));
     cases.push_back(setup_case(bench, *wire, setup, window));
+  }
   bench.measure(cases);
   return bench.finish();
 }

@@ -80,26 +80,29 @@ Case kernel_case(const TwoHosts& hosts, const EchoPlan& plan) {
           [&hosts, setup] { return measure_kernel(&hosts, setup); }};
 }
 
-/// Nobody polls: client, server and their sidecars sleep after every message.
-void add_sleeping_echo(std::vector<Case>& cases, const Wire& wire, const EchoPlan& plan) {
+/// Asleep: client, server and their sidecars sleep after every message, nobody ever polls. Else all
+/// wait as they do by default, which is polling for some microseconds first.
+void add_echo(std::vector<Case>& cases, const Wire& wire, const EchoPlan& plan, bool asleep) {
+  const char* const how = asleep ? "asleep" : "waiting";
   const StackSetup stack{.size = plan.size,
                          .seconds = plan.seconds,
                          .wait = true,
                          .core_a = plan.core_a,
                          .core_b = plan.core_b,
-                         .options = "spin=0us"};
-  cases.push_back(
-      {echo_labels("sleeping in process, " + wire.name(), wire.name(), "in-process", plan),
-       [&wire, stack] { return measure_stacks(wire, stack); }});
+                         .options = asleep ? "spin=0us" : ""};
+  cases.push_back({echo_labels(fmt::format("{} in process, {}", how, wire.name()), wire.name(),
+                               fmt::format("in-process, {}", how), plan),
+                   [&wire, stack] { return measure_stacks(wire, stack); }});
   const SidecarSetup sidecar{.proad = plan.proad,
                              .size = plan.size,
                              .seconds = plan.seconds,
                              .wait = true,
+                             .asleep = asleep,
                              .core_a = plan.core_a,
                              .core_b = plan.core_b};
-  cases.push_back(
-      {echo_labels("sleeping on sidecars, " + wire.name(), wire.name(), "sidecar", plan),
-       [&wire, sidecar] { return measure_two_sidecars(wire, sidecar); }});
+  cases.push_back({echo_labels(fmt::format("{} on sidecars, {}", how, wire.name()), wire.name(),
+                               fmt::format("sidecar, {}", how), plan),
+                   [&wire, sidecar] { return measure_two_sidecars(wire, sidecar); }});
 }
 
 bool is_veth(const Wire& wire) { return wire.hosts() != nullptr; }
@@ -109,9 +112,10 @@ bool is_veth(const Wire& wire) { return wire.hosts() != nullptr; }
 int main(int argc, char** argv) {
   std::vector<std::string> wires = Wire::names();
   wires.insert(wires.begin(), "all");
-  Bench bench{{.name = "bench_idle",
-               .question = "What does doing nothing cost, and how fast is a sleeper's answer?",
-               .wires = wires}};
+  Bench bench{
+      {.name = "bench_idle",
+       .question = "What does doing nothing cost, and how fast is the answer of one who sleeps?",
+       .wires = wires}};
   auto& options = bench.options();
   options.repeats = 3;  // each takes seconds
   IdleSetup idle{.proad = PROAD_PATH};
@@ -139,7 +143,7 @@ int main(int argc, char** argv) {
     add_idle(shares, &wire, idle);
     if (is_veth(wire)) {
       if (echoes.empty()) echoes.push_back(kernel_case(*wire.hosts(), echo));
-      add_sleeping_echo(echoes, wire, echo);
+      for (const bool asleep : {true, false}) add_echo(echoes, wire, echo, asleep);
     }
   }
   bench.measure(shares);

@@ -63,7 +63,7 @@ Case link_case(const IncastOptions& options) {
 Case controller_case(const Controller& controller, IncastOptions options) {
   options.congestion = controller.kind;
   Labels labels = labels_of(controller.title, options);
-  labels.placement = "in-process";
+  labels.placement = controller.name;
   labels.reference = name_of("link", options.senders);
   return {std::move(labels), [options]() mutable -> Outcome {
             try {

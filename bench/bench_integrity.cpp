@@ -52,6 +52,7 @@ template <class Work>
 Case make_case(const char* name, std::uint32_t size, double seconds, Work work) {
   Labels labels;
   labels.name = name;
+  labels.placement = name;
   labels.size = size;
   labels.has_size = true;
   if (labels.name != "memcpy") labels.reference = "memcpy";

@@ -26,7 +26,7 @@ std::string name_of(const std::string& what, double percent) {
 Case lossy_case(const Plan& plan, StackSetup setup, const std::string& what, double percent) {
   setup.loss_ppm = static_cast<std::uint32_t>(percent * 10'000 + 0.5);
   Labels labels{.name = name_of(what, percent),
-                .wire = plan.wire->name(),
+                .wire = fmt::format("{}, {:.4g} % lost", plan.wire->name(), percent),
                 .placement = "in-process",
                 .size = setup.size,
                 .has_size = true,

@@ -255,6 +255,7 @@ Case make_case(Labels labels, std::function<Sample()> run) {
 Labels labelled(std::string name, std::uint32_t size, std::uint32_t window, std::string reference) {
   Labels labels;
   labels.name = std::move(name);
+  labels.placement = labels.name;
   labels.size = size;
   labels.has_size = true;
   labels.window = window;

@@ -38,6 +38,7 @@ struct Options {
   double other_load_percent_max = 5;  // above it a repeat is done again ...
   std::uint32_t attempts = 3;         // ... at most so often in all
   double patience_s = 3600;           // of measuring; then no repeat is done again
+  bool any_mood = false;              // nothing is judged: to see that a bench works
   std::uint32_t lock_wait_s = 600;    // for another bench to end
 };
 

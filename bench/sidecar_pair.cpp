@@ -19,10 +19,10 @@ constexpr std::uint16_t port = 7000;
 constexpr std::chrono::seconds start_patience{20};
 
 /// How the applications wait.
-std::string waiting(const SidecarSetup& setup) { return setup.wait ? "spin=0us" : ""; }
+std::string waiting(const SidecarSetup& setup) { return setup.asleep ? "spin=0us" : ""; }
 
 ProadSetup proad_of(const SidecarSetup& setup, std::size_t host, int core, const Wire* wire) {
-  return {setup.proad, host, core, wire, setup.wait ? "sleep" : "adaptive"};
+  return {setup.proad, host, core, wire, setup.asleep ? "sleep" : "adaptive"};
 }
 
 EchoOptions echo_options(const SidecarSetup& setup, std::size_t peer) {

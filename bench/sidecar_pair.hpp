@@ -14,7 +14,8 @@ struct SidecarSetup {
   std::uint32_t window = 1;  // messages outstanding
   double seconds = 0.3;      // of measuring
   bool verify = true;        // every byte that arrives
-  bool wait = false;         // two hosts: everybody sleeps at once when there is nothing to do
+  bool wait = false;         // two hosts: the applications wait() instead of polling
+  bool asleep = false;       // then everybody, sidecars too, sleeps without polling first
   int core_a = 0;            // one machine: both applications; two hosts: one's and its sidecar
   int core_b = 1;            // one machine: the engine; two hosts: the other's and its sidecar
 };
