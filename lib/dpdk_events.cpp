@@ -121,6 +121,7 @@ void PortWatch::add(DpdkPort& port) {
     // What was so before is no event.
     port.carrier = has_carrier(port.options.interface).value_or(true);
     if (!port.carrier) port.gate->close();
+    if (!port.carrier) port.heed_arrivals(false);
   }
   listen_to(w);
   leaving_ = false;
@@ -240,9 +241,11 @@ void PortWatch::set_carrier(Watched& w, bool carrier) {
   if (port.carrier.exchange(carrier, std::memory_order_relaxed) == carrier) return;
   if (carrier) {
     port.gate->open();
+    port.heed_arrivals(true);
     return port.say("link is up");
   }
   port.gate->close();
+  port.heed_arrivals(false);
   port.events.link_downs.fetch_add(1, std::memory_order_relaxed);
   port.say("link is down");
 }
@@ -300,7 +303,10 @@ void PortWatch::find_again(Watched& w) {
   }
   port.gate->renew();
   port.carrier.store(carrier, std::memory_order_relaxed);
-  if (carrier) port.gate->open();
+  if (carrier)
+    port.gate->open();
+  else
+    port.heed_arrivals(false);
 }
 
 }  // namespace

@@ -195,6 +195,8 @@ class DpdkPort {
     if (options.log) options.log(device + ": " + what);
   }
 
+  void heed_arrivals(bool heeded) noexcept;  // by whoever sleeps on wait_epolls
+
  private:
   DpdkPort() = default;
   void keep_mac() noexcept;

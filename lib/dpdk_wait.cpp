@@ -32,6 +32,14 @@ void DpdkPort::gather_wait_descriptors() {
   }
 }
 
+/// Behind a closed gate nobody takes what has arrived: it would keep every sleeper awake.
+void DpdkPort::heed_arrivals(bool heeded) noexcept {
+  for (std::size_t i = 0; i < wait_fds.size(); ++i) {
+    epoll_event event{.events = EPOLLIN, .data = {}};
+    ::epoll_ctl(wait_epolls[i], heeded ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, wait_fds[i], &event);
+  }
+}
+
 std::uint64_t kernel_drops(DpdkQueue& queue) noexcept {
   const DpdkPort& port = *queue.port;
   if (port.options.driver != DpdkDriver::af_packet) return 0;

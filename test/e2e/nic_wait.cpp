@@ -2,6 +2,7 @@
 #include <poll.h>
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "nic_support.hpp"
 
@@ -76,7 +77,72 @@ std::string over_veth(DpdkDriver driver) {
   return run_pair({on_wire(driver), ping_slowly}, {on_wire(driver), sleep_for_all}, &*hosts);
 }
 
+bool is_readable(int fd, std::chrono::milliseconds within) {
+  pollfd on{fd, POLLIN, 0};
+  return ::poll(&on, 1, static_cast<int>(within.count())) == 1;
+}
+
+/// Host 0 is told 'd' and 'u' to pull its end of the cable and to plug it in again.
+int handle_cable(const TwoHosts& hosts, Control& control) {
+  hosts.enter(0);
+  control.send('r');
+  while (const auto told = control.receive<char>(std::chrono::seconds{60})) {
+    const std::string how = *told == 'u' ? " up" : " down";
+    if (std::system(("ip link set " + std::string{TwoHosts::interface} + how).c_str()) != 0)
+      return 1;
+    control.send('d');
+  }
+  return 0;
+}
+
+/// Frames (the kernel of host 0 announces itself) wait unread while the cable is pulled.
+std::string sleep_without_carrier(const TwoHosts& hosts, DpdkDriver driver, Control& cable) {
+  const auto tell = [&](char what) {
+    return cable.send(what) && cable.receive<char>(std::chrono::seconds{10});
+  };
+  hosts.enter(1);
+  auto opened = Port<DpdkNic>::open(on_wire(driver));
+  if (!opened) return opened.error();
+  auto nic = opened->take_queue();
+  if (!nic) return nic.error();
+  const auto link_becomes = [&](bool up) {
+    const auto deadline = steady_clock::now() + std::chrono::seconds{10};
+    while (nic->link_up() != up && steady_clock::now() < deadline) ::usleep(1000);
+    return nic->link_up() == up;
+  };
+  std::array<int, 4> fds{};
+  if (nic->wait_descriptors(fds) != 1) return "no descriptor to wait on";
+  if (!tell('d') || !link_becomes(false) || !tell('u') || !link_becomes(true)) return "no cable";
+  if (!is_readable(fds[0], std::chrono::seconds{10})) return "the kernel does not announce itself";
+  if (!tell('d') || !link_becomes(false)) return "no cable";
+  if (is_readable(fds[0], std::chrono::milliseconds{200})) return "awake without a carrier";
+  if (!tell('u') || !link_becomes(true)) return "the cable is not plugged in";
+  if (!is_readable(fds[0], std::chrono::seconds{10})) return "asleep with a carrier";
+  return "";
+}
+
+std::string without_carrier(DpdkDriver driver) {
+  auto hosts = TwoHosts::make();
+  if (!hosts) return hosts.error();
+  auto cable = ChildProcess::start([&](Control& control) { return handle_cable(*hosts, control); });
+  if (!cable || !cable->control().receive<char>()) return "nobody handles the cable";
+  auto sleeper = ChildProcess::start([&](Control& control) {
+    std::array<char, 200> said{};
+    sleep_without_carrier(*hosts, driver, cable->control()).copy(said.data(), said.size() - 1);
+    control.send(said);
+    return 0;
+  });
+  if (!sleeper) return sleeper.error();
+  const auto said = sleeper->control().receive<std::array<char, 200>>(std::chrono::seconds{90});
+  return said ? std::string{said->data()} : "the sleeper did not answer";
+}
+
 }  // namespace
+
+TEST_CASE("frames that wait behind a lost carrier keep nobody awake", "[nic][root]") {
+  CHECK(without_carrier(DpdkDriver::af_packet) == "");
+  CHECK(without_carrier(DpdkDriver::af_xdp) == "");
+}
 
 TEST_CASE("a sleeping memif end is woken by every frame, whichever end it is", "[nic]") {
   const SocketPath socket{"wait"};
