@@ -52,6 +52,21 @@ bool switch_off_offloads() {
   return done;
 }
 
+// The kernel takes up to a second to say that the other end is up; drivers wait for that word.
+bool has_carrier_soon() {
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return false;
+  ifreq request{};
+  std::strncpy(request.ifr_name, TwoHosts::interface, IFNAMSIZ - 1);
+  const auto running = [&] {
+    return ::ioctl(socket, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+  };
+  for (int ms = 0; ms < 5000 && !running(); ++ms) ::usleep(1000);
+  const bool came = running();
+  ::close(socket);
+  return came;
+}
+
 // Inside host `host`, whose wire exists already.
 std::string configure(std::size_t host, std::uint32_t mtu, bool plain) {
   for (const auto& command :
@@ -85,6 +100,11 @@ tl::expected<TwoHosts, std::string> TwoHosts::make(std::uint32_t mtu, bool plain
     if (!wrong.empty()) break;
     hosts.enter(host);
     wrong = configure(host, mtu, plain);
+  }
+  for (const std::size_t host : {0U, 1U}) {
+    if (!wrong.empty()) break;
+    hosts.enter(host);
+    if (!has_carrier_soon()) wrong = "the link does not come up";
   }
   if (::setns(origin, CLONE_NEWNET) != 0 && wrong.empty()) wrong = std::strerror(errno);
   ::close(origin);
