@@ -63,3 +63,14 @@ TEST_CASE("a lazy timer that went off is set anew, or disarmed when nothing is d
   CHECK_FALSE(goes_off(timer, 0ms));
   CHECK(left(timer) == 0s);
 }
+
+TEST_CASE(
+    "a lazy timer that was seen to go off is set anew, although our clock is still behind it") {
+  CycleClock clock;
+  LazyTimer timer;
+  const Instant behind = clock();
+  timer.set(behind, behind + 100s);
+  timer.went_off();
+  timer.set(behind, behind + 200s);
+  CHECK(left(timer) > 150s);
+}
