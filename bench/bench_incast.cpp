@@ -112,7 +112,7 @@ Diagram diagram_of(const Bench& bench, const IncastOptions& options,
 int main(int argc, char** argv) {
   Bench bench{{.name = "bench_incast",
                .question = "What becomes of goodput, latency and fairness when many hosts answer "
-                           "one at the same time? (simulated)",
+                           "one at the same time? Simulated: --seconds are virtual ones.",
                .virtual_time = true}};
   auto& common = bench.options();
   common.seconds = 0.03;

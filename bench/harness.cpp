@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -37,9 +38,12 @@ struct Bench::State {
 
 namespace {
 
-// Every option shows its unit and its default.
-void describe(CLI::Option* option, const std::string& unit) {
+// Every option shows its unit and its default, if it has one that is not said in words.
+void describe(CLI::Option* option, std::string unit) {
+  std::transform(unit.begin(), unit.end(), unit.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   option->type_name(unit)->capture_default_str();
+  if (option->get_default_str() == "[]") option->default_str("");
 }
 
 void add_common_options(CLI::App& cli, Options& options, const Description& description) {
