@@ -43,6 +43,7 @@ PLANTED = [
     ("layering", "include/proa/extra/x.hpp", "// L5: x.\n", "extra/ is no layer"),
     ("layering", "include/proa/nic/n.hpp", "// L2: n.\n#include <rte_mbuf.h>\n", "only lib/dpdk* may"),
     ("layering", "bench/b.cpp", "// b.\n#include <rte_eal.h>\n", "only lib/dpdk* may"),
+    ("layering", "test/e2e/other.cpp", "// o.\n#include <rte_eal.h>\n", "only lib/dpdk* may"),
     ("layering", "lib/control.cpp", "// c.\n#include <rte_eal.h>\n", "only lib/dpdk* may"),
     ("layering", "include/proa/stack/s.hpp", "// L4: s.\n#include <proa/stack/t.hpp>\n",
      "reaches proa/engine/e.hpp <- proa/stack/t.hpp <- proa/stack/s.hpp <- proa/sidecar.hpp"),
@@ -79,6 +80,8 @@ COUNTED = [
     ("OK", "No tests ran", (0, 1)),
     ("OK", "7 passed, 0 failed", (7, 0)),
     ("OK", "whatever", (1, 0)),
+    ("OK", "skipped case: it floats: needs root\nAll tests passed (1 assertion in 2 test cases)", (2, 0)),
+    ("OK", "skipped case: it floats: needs root\nNo tests ran", (0, 0)),
 ]
 RULE = "-" * 79
 CATCH_FAILURE = f"{RULE}\nIt floats\n  upside down\n{RULE}\na.cpp:1\n{'.' * 79}\n\na.cpp:2: FAILED:\n  CHECK( floats )\n"
