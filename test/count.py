@@ -5,7 +5,7 @@ usage: count.py NAME=TESTLOG.json...     (last line: N passed, N failed; exit co
        NAME!=TESTLOG.json: that `meson test` failed; a log that names no failure was cut short and is one
 
 A Catch2 program counts its cases; a program that prints `N passed, N failed` counts those; any other counts
-as one. A program that failed counts as one failure at least, whatever it printed. Skipped ones are named.
+as one. `skipped case: NAME: WHY` names a case that a program left out: it is no passed one. A program that failed counts as one failure at least, whatever it printed. Skipped ones are named.
 """
 import json
 import pathlib
@@ -14,6 +14,7 @@ import sys
 
 CATCH_ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)$", re.M)
 CATCH_SOME_FAILED = re.compile(r"^test cases:\s*\d+((?:\s*\|\s*\d+ [a-z ]+)+)$", re.M)
+SKIPPED_CASE = re.compile(r"^skipped case: (.+)$", re.M)
 OWN_LINE = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 LAST_LINES = 25
 BAD = {"FAIL", "TIMEOUT", "ERROR", "INTERRUPT", "UNEXPECTEDPASS"}
@@ -34,10 +35,11 @@ def cases_in(output):
 
 
 def count(entry):
-    """(passed, failed) of one program; an empty program is a failure: it was meant to test something."""
+    """(passed, failed) of one program; an empty one is a failure: it was meant to test something, or to say why not."""
     bad = entry["result"] in BAD
     passed, failed = cases_in(entry.get("stdout", "")) or ((0, 1) if bad else (1, 0))
-    if (bad or passed == 0) and failed == 0:
+    silent = passed == 0 and not SKIPPED_CASE.search(entry.get("stdout", ""))
+    if (bad or silent) and failed == 0:
         failed = 1
     return passed, failed
 
@@ -70,6 +72,7 @@ def main(arguments):
                 said = entry.get("stdout", "").strip().splitlines() or entry.get("stderr", "").strip().splitlines()
                 notes.append(f"skipped {name}: {entry['name']}: {said[-1] if said else 'it does not say why'}")
                 continue
+            notes += [f"skipped {name}: {entry['name']}: {one}" for one in SKIPPED_CASE.findall(entry.get("stdout", ""))]
             good, bad = count(entry)
             subtotal = [subtotal[0] + good, subtotal[1] + bad]
             if bad:

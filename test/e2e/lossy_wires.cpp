@@ -143,11 +143,7 @@ void echo_over(const Wire& wire, std::uint32_t loss_ppm) {
 
 void echo_lossy(const std::string& name) {
   const auto wire = Wire::make(name);
-  if (!wire) {
-    if (::geteuid() == 0) FAIL(wire.error());
-    WARN("left out: " + wire.error());
-    return;
-  }
+  if (!wire) FAIL(wire.error());
   for (const std::uint32_t loss_ppm : {10'000U, 50'000U}) echo_over(*wire, loss_ppm);
 }
 
