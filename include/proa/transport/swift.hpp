@@ -28,6 +28,8 @@ namespace proa {
 ///   persistent congestion: in a cloud 1 % of random loss says nothing about queues.
 /// - One decision per round, and none in the round after a decrease, whose samples are older than
 ///   it.
+/// - A queue that is never seen empty for half a second is a longer path: its minimum is forgotten
+///   then, not after ten seconds.
 /// - Start-up doubles per round while the smallest delay of the round is below half of the minimum
 ///   more (it is bursty), then drains for one round; the paper starts at full rate.
 /// - The step is small for few packets (a hundred flows may share a queue) and doubles after eight
@@ -95,7 +97,7 @@ class Swift {
   }
   [[nodiscard]] Duration target_delay() const noexcept {
     if (base_.empty()) return Duration::max() / 4;
-    return base_delay() + std::max(queue_min, base_delay() / 16) + tolerance_;
+    return base_delay() + queue_room() + tolerance_;
   }
   /// A window that doubles sends twice as fast as the path carries: half of it queues for a while.
   [[nodiscard]] Duration start_up_target() const noexcept {
@@ -117,6 +119,8 @@ class Swift {
   static constexpr std::uint64_t round_16_max = 16 * 1024;  // 40 ms
   static constexpr std::uint32_t judged_packets_max = 256;
   static constexpr std::uint64_t half_256 = 128;
+  static constexpr Duration never_empty_min = std::chrono::milliseconds{500};
+  static constexpr std::int64_t never_empty_rounds = 64;
   static constexpr std::uint32_t samples_min = 2;  // one may be a poller's jitter
 
   struct Moment {
@@ -135,6 +139,9 @@ class Swift {
   }
   static constexpr std::uint64_t nanoseconds(Duration d) noexcept {
     return static_cast<std::uint64_t>(d.count());
+  }
+  [[nodiscard]] Duration queue_room() const noexcept {
+    return std::max(queue_min, base_delay() / 16);
   }
   [[nodiscard]] std::uint64_t one_packet() const noexcept { return scaled(packet_bytes_); }
   [[nodiscard]] std::uint64_t window_min() const noexcept { return one_packet() / 64; }
@@ -165,6 +172,7 @@ class Swift {
   }
 
   void finish_round(std::uint64_t next_number) noexcept {
+    if (path_is_longer()) start_anew();
     const bool settling = std::exchange(settling_, false);
     if (settling && refill_ != 0) window_ = std::exchange(refill_, 0U);
     if (lossy())
@@ -177,6 +185,32 @@ class Swift {
     quietest_ = Duration::max();
     moment_ = {};
     limited_ = marked_ = false;
+  }
+
+  /// Every decrease empties the queue of this flow, and of others like it. What never empties in
+  /// all that time is the path.
+  [[nodiscard]] bool path_is_longer() noexcept {
+    if (quietest_ == Duration::max()) return false;
+    if (quietest_ <= base_delay() + queue_room()) {
+      full_since_ = never;
+      return false;
+    }
+    if (full_since_ == never) {
+      full_since_ = now_;
+      longer_base_ = Duration::max();
+    }
+    const Duration limit = std::max(never_empty_min, never_empty_rounds * base_delay());
+    const Duration so_far = now_ - full_since_;
+    if (so_far > limit / 2) longer_base_ = std::min(longer_base_, quietest_);
+    return so_far >= limit && longer_base_ != Duration::max();
+  }
+  void start_anew() noexcept {
+    base_ = {};
+    base_.update(now_, longer_base_);
+    full_since_ = never;
+    tolerance_ = {};
+    threshold_ = window_max;
+    starting_ = true;
   }
 
   void decide(std::uint64_t next_number) noexcept {
@@ -302,6 +336,8 @@ class Swift {
   std::uint32_t judged_packets_ = 0;  // acknowledged or lost since loss was last judged
   std::uint32_t lost_packets_ = 0;
   Instant now_{}, growing_since_{};
+  Instant full_since_ = never;      // since then the queue was never seen empty
+  Duration longer_base_{};          // the smallest sample of the later half of that time
   std::uint32_t blind_rounds_ = 0;  // rounds in a row without a trustworthy sample
   bool starting_ = true;
   bool congested_ = false;

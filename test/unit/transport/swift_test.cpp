@@ -392,3 +392,30 @@ TEST_CASE("a path of 16 MiB is full after twelve rounds, whatever its length") {
     CHECK(model.utilization_per_mille(4 * one_way) >= 950);
   }
 }
+
+TEST_CASE("a path that is longer from now on is full again within a second", "[swift]") {
+  struct Rise {
+    Duration from, to;
+  };
+  for (const Rise rise : {Rise{40us, 100us}, Rise{40us, 200us}, Rise{40us, 1ms}, Rise{1ms, 5ms}}) {
+    LinkModel link;
+    link.queue_packets = 4000;
+    Bottleneck<Swift> model{link, 1472, 1};
+    model.add(rise.from);
+    model.run_until(Instant{20ms});
+    model.flow(0).base_rtt = rise.to;
+    model.run_until(Instant{1000ms});
+    model.reset_counters();
+    model.run_until(Instant{1020ms});
+    CAPTURE(rise.from, rise.to);
+    CHECK(model.utilization_per_mille(20ms) >= 940);
+    CHECK(model.flow(0).controller.base_delay() >= rise.to);
+  }
+}
+
+TEST_CASE("a queue of others that empties now and then is not taken for the path", "[swift]") {
+  Bottleneck<Swift> model{LinkModel{}, 1472, 1};
+  for (int i = 0; i < 8; ++i) model.add(40us);
+  model.run_until(Instant{700ms});
+  for (std::size_t i = 0; i < 8; ++i) CHECK(model.flow(i).controller.base_delay() < 45us);
+}
