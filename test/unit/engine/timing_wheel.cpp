@@ -43,7 +43,7 @@ TEST_CASE("Deadlines of idle flows, spread over a second, come together in a few
   const Instant start{7h};
   TimingWheel wheel{entries, start};
   for (std::uint32_t i = 0; i < entries; ++i)
-    wheel.arm_no_later_than(i, start + 30s + i * (1s / entries));
+    wheel.arm_no_later_than(i, start + 30s + i * (Duration{1s} / entries));
   std::uint32_t wakes = 0;
   for (Instant at = wheel.next_expiry(); at != never; at = wheel.next_expiry(), ++wakes)
     static_cast<void>(expire(wheel, at));
