@@ -64,6 +64,9 @@ class CreditGiver {
       block.assign(*reserved);
     }
     consumed_ = consumed_.plus(cost);
+    // Its first message: from now on a gap must not stop the peer after 16 KiB.
+    if (window_ == initial_credit_bytes) [[unlikely]]
+      asked_bytes_ = std::max(asked_bytes_, cost);
     const bool limit_was_raised_for_it = ready && !want->charged;
     if (!limit_was_raised_for_it) use_promise(memory, cost);
     if (want != nullptr) {
