@@ -163,8 +163,8 @@ void Flow<Memory, Policy>::write_control(FrameWriter& frames, SentPacket& record
 }
 
 /// Asks for receive memory when the next message cannot begin: large ones at once, so that the
-/// answer comes while the one before is under way; small ones only when no acknowledgement is
-/// expected that would bring credit anyway.
+/// answer comes while the one before is under way; small ones only when no acknowledgement of
+/// messages is expected that would bring credit anyway.
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::request_credit() noexcept {
   if (!sender_.queue().has_new() || !is_established(state_)) return;
@@ -172,7 +172,7 @@ void Flow<Memory, Policy>::request_credit() noexcept {
   if (!blocked) return;
   if (want_outstanding_ && wanted_ == blocked->number) return;
   const bool large = memory_cost(blocked->length) > slab_bytes_max;
-  if (!large && sender_.packets().in_flight_packets() != 0) return;
+  if (!large && sender_.queue().awaits_acknowledgement()) return;
   want_outstanding_ = true;
   wanted_ = blocked->number;
   want_bytes_ = blocked->length;

@@ -44,6 +44,10 @@ class SendQueue {
   [[nodiscard]] bool empty() const noexcept { return messages_.empty(); }
   [[nodiscard]] bool has_lost() const noexcept { return !lost_.empty(); }
   [[nodiscard]] bool has_new() const noexcept { return unsent_ < messages_.size(); }
+  /// Parts of messages were sent and not all of them are acknowledged.
+  [[nodiscard]] bool awaits_acknowledgement() const noexcept {
+    return acknowledged_below_ < sent_below();
+  }
   [[nodiscard]] std::uint64_t queued_bytes() const noexcept { return queued_bytes_; }
   [[nodiscard]] std::uint32_t queued_messages() const noexcept { return messages_.size(); }
   [[nodiscard]] MessageNumber next_number() const noexcept {
