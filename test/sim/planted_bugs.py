@@ -157,7 +157,7 @@ BUGS = [
     Bug(STALLS, "a late poll is taken for loss and delay", "engine/receive.hpp",
         "Arrival arrival{now_, now_ - drained_at_, false};",
         "Arrival arrival{now_, planted::bug(@) ? Duration{} : now_ - drained_at_, false};",
-        "after.packets_lost == before.packets_lost", "collapsed == 0", "resent <="),
+        "slowest <", "after.packets_lost == before.packets_lost", "collapsed == 0"),
     Bug(STALLS, "what a packet lay before a late poller is taken for delay", "transport/receiver.hpp",
         "    const bool late = arrival.uncertainty",
         "    const bool late = !planted::bug(@) && arrival.uncertainty",
