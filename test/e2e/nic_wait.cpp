@@ -82,6 +82,14 @@ bool is_readable(int fd, std::chrono::milliseconds within) {
   return ::poll(&on, 1, static_cast<int>(within.count())) == 1;
 }
 
+/// The link is reported down a moment before its sleepers are let sleep.
+bool falls_quiet(int fd) {
+  const auto deadline = steady_clock::now() + std::chrono::seconds{2};
+  while (steady_clock::now() < deadline)
+    if (!is_readable(fd, std::chrono::milliseconds{200})) return true;
+  return false;
+}
+
 /// Host 0 is told 'd' and 'u' to pull its end of the cable and to plug it in again.
 int handle_cable(const TwoHosts& hosts, Control& control) {
   hosts.enter(0);
@@ -115,7 +123,7 @@ std::string sleep_without_carrier(const TwoHosts& hosts, DpdkDriver driver, Cont
   if (!tell('d') || !link_becomes(false) || !tell('u') || !link_becomes(true)) return "no cable";
   if (!is_readable(fds[0], std::chrono::seconds{10})) return "the kernel does not announce itself";
   if (!tell('d') || !link_becomes(false)) return "no cable";
-  if (is_readable(fds[0], std::chrono::milliseconds{200})) return "awake without a carrier";
+  if (!falls_quiet(fds[0])) return "awake without a carrier";
   if (!tell('u') || !link_becomes(true)) return "the cable is not plugged in";
   if (!is_readable(fds[0], std::chrono::seconds{10})) return "asleep with a carrier";
   return "";
