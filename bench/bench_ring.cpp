@@ -112,8 +112,9 @@ struct OwnRing {
   }
   std::vector<RingSlot> memory{slots};
   ReaderLine line;
-  RingWriter writer{memory.data(), slots, &line};
-  RingReader reader{memory.data(), slots, &line};
+  // Each end's position on a cache line of its own, as two processes have them.
+  alignas(64) RingWriter writer{memory.data(), slots, &line};
+  alignas(64) RingReader reader{memory.data(), slots, &line};
 };
 
 template <class Queue>

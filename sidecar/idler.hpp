@@ -26,7 +26,7 @@ class Idler {
         (now - last_work_ >= spin_for_ || now < crowded_until_))
       return true;
     if (give_way_.oversubscribed()) yielded_at_ = now;
-    give_way_.idle(now);
+    give_way_.idle(now, last_work_);
     return false;
   }
 

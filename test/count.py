@@ -5,7 +5,8 @@ usage: count.py NAME=TESTLOG.json...     (last line: N passed, N failed; exit co
        NAME!=TESTLOG.json: that `meson test` failed; a log that names no failure was cut short and is one
 
 A Catch2 program counts its cases; a program that prints `N passed, N failed` counts those; any other counts
-as one. `skipped case: NAME: WHY` names a case that a program left out: it is no passed one. A program that failed counts as one failure at least, whatever it printed. Skipped ones are named.
+as one. `skipped case: NAME: WHY` names a case that a program left out: it is no passed one. A program that failed
+counts as one failure at least, whatever it printed. Skipped ones are named.
 """
 import json
 import pathlib

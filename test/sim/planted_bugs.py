@@ -67,7 +67,7 @@ BUGS = [
         "      if (size != 0 && planted::sometimes(@, 32))\n"
         "        memory.write(message.block, part.offset, planted::wrong_byte);\n",
         *WRONG_CONTENT),
-    Bug(FLOW, "an end has no reason", "transport/flow.hpp",
+    Bug(FLOW, "an end has no reason", "transport/flow_end.hpp",
         "    reason_ = told_here;",
         "    reason_ = planted::bug(@) ? Reason::none : told_here;",
         "closed without a reason"),
@@ -100,7 +100,7 @@ BUGS = [
         "    memory.retract(promised_);\n    promised_ = 0;",
         "    if (!planted::bug(@)) memory.retract(promised_);\n    promised_ = 0;",
         "credit was not put back", "the memory ledger does not add up"),
-    Bug(FLOW, "timers outlive the flow", "transport/flow.hpp",
+    Bug(FLOW, "timers outlive the flow", "transport/flow_end.hpp",
         "  timers_.cancel_all();\n  if (state_ == FlowState::finished) return;",
         "  if (!planted::bug(@)) timers_.cancel_all();\n  if (state_ == FlowState::finished) return;",
         "a timer is armed after the end", "a finished flow has a timer armed"),

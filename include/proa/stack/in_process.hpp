@@ -134,7 +134,7 @@ class InProcess {
     const TurnReport report = engine_.turn(clock_);
     idle_ = report.idle();
     if (idle_) [[likely]]
-      return give_way_.idle(engine_.now());
+      return give_way_.idle(engine_.now(), active_at_);
     active_at_ = engine_.now();
     waiter_.stir();
   }

@@ -200,7 +200,7 @@ class Sidecar {
     client_.flush();
     ++counters_.turns;
     // The first idle turn never yields: a sleep may follow, which gives way better.
-    if (idle_turns_ != 0) give_way_.idle(looked_at_);
+    if (idle_turns_ != 0) give_way_.idle(looked_at_, idle_since_);
     if (idle_turns_++ % turns_per_look == 0) look();
   }
   void flush() noexcept { client_.flush(); }

@@ -174,12 +174,16 @@ class Flow {
   void request_credit() noexcept;
   void want_control(PacketContent what) noexcept { control_ = with(control_, what); }
 
-  // flow.hpp
+  // flow_end.hpp
   void end(Instant now, FlowInput input, Reason told_here, Reason told_peer) noexcept;
   void enter(FlowState to) noexcept { state_ = to; }
-  void arm_timers(Instant now) noexcept;
   void start_lingering(Instant now) noexcept;
+  void maybe_fin() noexcept;
   void check_flushed(Instant now) noexcept;
+  static constexpr int resets_wait = 1 << 10;  // probe timeouts: ten doublings
+
+  // flow.hpp
+  void arm_timers(Instant now) noexcept;
   /// Nothing has happened for long: an idle flow keeps nothing in the pool, nor promised memory.
   void trim() noexcept {
     sender_.trim();
@@ -190,9 +194,6 @@ class Flow {
                                                       Instant now) noexcept {
     return options.path_sizes ? options.path_sizes->find(identity.peer.address, now) : 0;
   }
-  void maybe_fin() noexcept;
-  static constexpr int resets_wait = 1 << 10;  // probe timeouts: ten doublings
-
   [[nodiscard]] bool writable_now() const noexcept {
     return refused_ && is_alive(state_) && sender_.queue().fits(refused_bytes_, *options_);
   }
@@ -254,22 +255,6 @@ Reason Flow<Memory, Policy>::submit(Instant now, const MessageBlock& block, bool
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
-Expected<void> Flow<Memory, Policy>::close(Instant now, Instant deadline) noexcept {
-  if (state_ == FlowState::closing) return failed(Reason::flow_closing);
-  if (!is_alive(state_)) return failed(Reason::no_such_flow);
-  const auto to = next(state_, FlowInput::close);
-  if (!to) {  // not established yet: nothing was promised to the peer
-    reset(now, Reason::closed_by_application);
-    return {};
-  }
-  enter(*to);
-  refused_ = false;
-  timers_.arm(FlowTimer::deadline, deadline);
-  maybe_fin();
-  return {};
-}
-
-template <MessageMemory Memory, TransportPolicy Policy>
 bool Flow<Memory, Policy>::poll_event(FlowEvent& event) noexcept {
   if (established_pending_) [[unlikely]] {
     established_pending_ = false;
@@ -304,59 +289,6 @@ bool Flow<Memory, Policy>::take_memory(Instant, bool last) noexcept {
   // repairs its loss.
   want_control(PacketContent::ping);
   return true;
-}
-
-/// Every end of a flow goes through here: one reason for this application, one for the peer.
-template <MessageMemory Memory, TransportPolicy Policy>
-void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
-                               Reason told_peer) noexcept {
-  const auto to = next(state_, input);
-  if (!to) return;
-  const bool was_alive = is_alive(state_);
-  enter(*to);
-  if (was_alive) {
-    reason_ = told_here;
-    // An application that was never told of an accepted flow is not told of its end either.
-    closed_pending_ = told_established_ || as_client_;
-    sender_.clear(*memory_);
-    if (!closed_pending_) receiver_.clear(*memory_);
-    refused_ = false;
-    control_ = 0;
-  }
-  timers_.cancel_all();
-  if (state_ == FlowState::finished) return;
-  if (state_ == FlowState::resetting && was_alive) {
-    reset_reason_ = told_peer;
-    want_control(PacketContent::reset);
-  }
-  // No acknowledgement timer runs from here on.
-  if (receiver_.ack_deadline() != never) receiver_.ack_at_once();
-  start_lingering(now);
-}
-
-template <MessageMemory Memory, TransportPolicy Policy>
-void Flow<Memory, Policy>::start_lingering(Instant now) noexcept {
-  Duration patience = std::max(3 * sender_.probe_interval(), options_->linger_min);
-  // A RESET is repeated ten times, like on the shortest paths, but not after the peer's own limit.
-  if (state_ == FlowState::resetting)
-    patience = std::max(patience, std::min(resets_wait * sender_.probe_interval(), idle_limit_));
-  // A peer whom no answer reaches repeats itself ever more rarely: twice the last pause comes next.
-  if (repeated_at_ != never) patience = std::max(patience, 3 * (now - repeated_at_));
-  repeated_at_ = now;
-  timers_.arm(FlowTimer::deadline, later(now, patience));
-}
-
-/// FIN follows the last message at once; it names how many there are, so order does not matter.
-template <MessageMemory Memory, TransportPolicy Policy>
-void Flow<Memory, Policy>::maybe_fin() noexcept {
-  if (state_ != FlowState::closing || fin_sent_ || sender_.queue().has_new()) return;
-  want_control(PacketContent::fin);
-}
-
-template <MessageMemory Memory, TransportPolicy Policy>
-void Flow<Memory, Policy>::check_flushed(Instant now) noexcept {
-  if (state_ == FlowState::closing && fin_acked_ && sender_.queue().empty())
-    end(now, FlowInput::flushed, Reason::closed_by_application, Reason::none);
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -435,5 +367,6 @@ const char* Flow<Memory, Policy>::broken_invariant() const noexcept {
 }  // namespace proa
 
 // The out-of-line halves; include only this header.
+#include <proa/transport/flow_end.hpp>       // IWYU pragma: export
 #include <proa/transport/flow_receive.hpp>   // IWYU pragma: export
 #include <proa/transport/flow_transmit.hpp>  // IWYU pragma: export

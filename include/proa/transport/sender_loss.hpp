@@ -1,0 +1,75 @@
+// L2: which packets a sender takes for lost. Part of sender.hpp: include that.
+#pragma once
+#include <proa/transport/sender.hpp>
+
+namespace proa {
+
+/// Packets below the largest acknowledged that are overdue by count or by time.
+template <MessageMemory Memory, CongestionController Congestion>
+void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolved& out) noexcept {
+  loss_deadline_ = never;
+  if (!any_acked_ || largest_acked_.before(packets_.oldest())) return;
+  LossSample loss;
+  loss.in_flight_bytes = packets_.in_flight_bytes();
+  const Duration patience = rule_.patience(rtt_);
+  const bool by_count = now >= count_off_until_;
+  std::uint32_t later_tracked = 1;  // the largest acknowledged itself
+  for (std::uint32_t i = largest_acked_.since(packets_.oldest()); i-- > 0;) {
+    SentPacket& packet = packets_.at(i);
+    if (packet.state == PacketState::untracked) continue;
+    if (packet.state == PacketState::in_flight) {
+      const Instant overdue = later(packet.sent_at, patience);
+      if ((by_count && rule_.lost_by_count(later_tracked)) || overdue <= as_of) {
+        lose(packet, i, loss, out);
+      } else {
+        loss_deadline_ = std::min(loss_deadline_, overdue);
+      }
+    }
+    ++later_tracked;
+  }
+  if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_in_a_row();
+  if (loss.lost_bytes == 0) return;
+  rule_.on_loss(loss.newest_lost, sent_count_);
+  loss.now = now;
+  loss.smoothed_rtt = rtt_.smoothed();
+  loss.next_number = sent_count_;
+  congestion_.on_loss(loss);
+}
+
+template <MessageMemory Memory, CongestionController Congestion>
+void Sender<Memory, Congestion>::lose(SentPacket& packet, std::uint32_t i, LossSample& loss,
+                                      Resolved& out) noexcept {
+  if (!queue_.lose(packet.range())) {  // no room to remember it: decided again at the next ack
+    loss_deadline_ = later(packet.sent_at, 2 * rule_.patience(rtt_));
+    return;
+  }
+  packets_.resolve(packet, PacketState::lost);
+  if (holds(packet.content, PacketContent::size_probe)) {
+    // RFC 8899 3: a lost probe is not a sign of congestion.
+    out.size_probe_lost = packet.bytes;
+    return;
+  }
+  ++lost_packets_;
+  out.content_lost |= packet.content;
+  if (holds(packet.content, PacketContent::refused)) return;
+  if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
+  loss.lost_bytes += packet.bytes;
+  ++loss.lost_packets;
+}
+
+/// RFC 8899 4.3: how many packets above the base size are lost of those sent after the newest one
+/// that arrived. Smaller ones did arrive, else nothing would have been declared lost.
+template <MessageMemory Memory, CongestionController Congestion>
+std::uint32_t Sender<Memory, Congestion>::large_lost_in_a_row() const noexcept {
+  std::uint32_t lost = 0;
+  for (std::uint32_t i = largest_acked_.since(packets_.oldest()) + 1; i-- > 0;) {
+    const SentPacket& packet = packets_.at(i);
+    if (packet.bytes <= path_bytes_base) continue;
+    if (packet.state == PacketState::acked) break;
+    const bool counts = !holds(packet.content, PacketContent::size_probe);
+    if (packet.state == PacketState::lost && counts) ++lost;
+  }
+  return lost;
+}
+
+}  // namespace proa
