@@ -26,6 +26,7 @@ struct Bench::State {
   [[nodiscard]] bool repeat_once(const Case& one, std::vector<Repeat>& accepted);
   [[nodiscard]] bool repeat_unjudged(const Case& one, std::vector<Repeat>& accepted) const;
   void print_circumstances(const std::vector<CaseRepeats>& results) const;
+  void name_missing_rows(const std::vector<CaseRepeats>& results) const;
 
   Description description;
   CLI::App cli;
@@ -246,6 +247,18 @@ void Bench::State::print_circumstances(const std::vector<CaseRepeats>& results) 
   fmt::print("\n");
 }
 
+/// Moods are not compared, so a case that was measured in the other one only has no row.
+void Bench::State::name_missing_rows(const std::vector<CaseRepeats>& results) const {
+  const Mood mood = reported_mood(results);
+  for (const auto& one : results) {
+    const auto& repeats = one.repeats;
+    const auto is_shown = [mood](const Repeat& repeat) { return repeat.mood == mood; };
+    if (!repeats.empty() && std::none_of(repeats.begin(), repeats.end(), is_shown))
+      say(fmt::format("{}: a repeat is missing, it was measured in the machine's {} mood",
+                      one.labels.name, text(repeats.front().mood)));
+  }
+}
+
 void Bench::measure(const std::vector<Case>& cases) {
   auto& state = *state_;
   state.take_lock();
@@ -263,6 +276,7 @@ void Bench::measure(const std::vector<Case>& cases) {
       state.failed = state.failed || given_up[i];
     }
   if (progress) fmt::print(stderr, "\r\033[K");
+  state.name_missing_rows(results);
   state.print_circumstances(results);
   auto rows = summarise(results);
   print_table(stdout, rows);
