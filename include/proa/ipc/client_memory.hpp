@@ -54,9 +54,10 @@ class ClientMemory {
     return MessageBlock{to, static_cast<std::uint32_t>(length), copied, *at};
   }
 
-  /// A message the sidecar lent; nothing when it lies outside the arena.
+  /// A message the sidecar lent; nothing when it lies outside the arena or is longer than any may
+  /// be.
   [[nodiscard]] std::optional<MessageBlock> lease(const MessageBlockEvent& m) const noexcept {
-    if (m.length > geometry_.receive_bytes || m.offset > geometry_.receive_bytes - m.length)
+    if (m.length > geometry_.message_bytes_max || m.offset > geometry_.receive_bytes - m.length)
       return std::nullopt;
     std::byte* at = receive_.data() + receive_layout(geometry_).arena_offset() + m.offset;
     return MessageBlock{at, m.length, leased,
