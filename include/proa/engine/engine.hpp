@@ -194,6 +194,7 @@ class Engine {
     std::uint32_t engine = 0;  // whose queue the NIC chose
   };
   static constexpr std::size_t rx_burst_packets = 32;
+  static constexpr std::uint32_t flows_in_cache = 512;  // half a megabyte of slots
   static constexpr Duration neighbour_recheck = std::chrono::milliseconds{1};
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
@@ -218,6 +219,7 @@ class Engine {
 
   template <class Clock>
   bool receive(Clock&& clock) noexcept;
+  void look_ahead(std::size_t count) noexcept;
   void receive_loopback() noexcept;
   template <class Handle>
   void handle_burst(std::size_t count, Handle&& handle) noexcept;

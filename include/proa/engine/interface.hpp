@@ -22,6 +22,7 @@
 #include <proa/wire/arp.hpp>
 #include <proa/wire/drop.hpp>
 #include <proa/wire/ethernet.hpp>
+#include <proa/wire/header.hpp>
 #include <proa/wire/icmp.hpp>
 #include <proa/wire/icmpv6.hpp>
 #include <proa/wire/ip.hpp>
@@ -189,6 +190,15 @@ class Interface {
   /// What a frame carries that these headers were put on by HeaderTemplate::finish(), and that
   /// never left memory.
   [[nodiscard]] UdpArrival read_back(ByteView frame) const noexcept;
+  /// The destination flow id of a frame that is a plain Proa packet; of others any number. To have
+  /// memory fetched, never to decide anything.
+  [[nodiscard]] std::uint32_t likely_flow_id(ByteView frame) const noexcept {
+    const std::size_t ip_at = link_header_bytes(plan_.options.vlan);
+    if (frame.size() < ip_at + ip_udp_header_bytes(true) + PacketHeader::size) return 0;
+    const bool v4 = (std::to_integer<unsigned>(frame[ip_at]) >> 4U) == 4;
+    const std::size_t at = ip_at + ip_udp_header_bytes(v4) + PacketHeader::destination_flow_at;
+    return at + 4 > frame.size() ? 0 : load_be<std::uint32_t>(frame.data() + at);
+  }
   [[nodiscard]] bool in_port_range(std::uint16_t port) const noexcept {
     return port >= plan_.options.udp_port_first && port <= plan_.options.udp_port_last;
   }

@@ -18,6 +18,7 @@ bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
     if (count != 0) {
       Arrival arrival{now_, now_ - drained_at_, false};
       sparse_ = count == 1;
+      if (count > 1 && flows_.size() > flows_in_cache) look_ahead(count);
       handle_burst(count, [&](const Packet& packet) { return receive_frame(packet, arrival); });
     }
     if (count < rx_.size()) {
@@ -26,6 +27,18 @@ bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
     }
     if (report_.received >= options_.rx_packets_per_turn) return false;
   }
+}
+
+/// Has fetched what the packets of rx_[0, count) are going to need, if they are what they seem.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::look_ahead(std::size_t count) noexcept {
+  std::array<std::uint32_t, rx_burst_packets> ids;
+  for (std::size_t i = 0; i < count; ++i) {
+    ids[i] = interface_.likely_flow_id(rx_[i].bytes());
+    flows_.prefetch_id(ids[i]);
+  }
+  for (std::size_t i = 0; i < count; ++i)
+    if (const std::uint32_t slot = flows_.find_id(ids[i]); slot != no_slot) flows_.prefetch(slot);
 }
 
 /// Handles rx_[0, count) and gives the packets back.
@@ -100,7 +113,7 @@ Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from, con
   if (version_type >> 4U != wire_version) return Drop::bad_version;
   if ((version_type & 0xfU) == static_cast<std::uint8_t>(PacketType::syn)) [[unlikely]]
     return receive_syn(from, arrival, way);
-  const auto id = load_be<std::uint32_t>(datagram.data() + 4);
+  const auto id = load_be<std::uint32_t>(datagram.data() + PacketHeader::destination_flow_at);
   const std::uint32_t slot = flows_.find_id(id);
   if (slot == no_slot) [[unlikely]] {
     const std::uint32_t owner = id & (engines_max - 1);

@@ -28,7 +28,7 @@ class TimingWheel {
 
   /// Makes sure entry `i` expires at `deadline` or earlier; an earlier one stays where it is (the
   /// owner asks its flow again on expiry, which is cheaper than moving on every packet). Half a
-  /// second or more ahead up to a 512th of that time is added: many deadlines far away (those of
+  /// second or more ahead up to a 256th of that time is added: many deadlines far away (those of
   /// idle flows) come together, so that they do not wake a sleeper one by one.
   void arm_no_later_than(std::uint32_t i, Instant deadline) noexcept {
     if (deadline == never) return;
@@ -61,9 +61,10 @@ class TimingWheel {
 
   /// Disarms the entries whose deadline is not after `now` and calls `fire(i)` for each, at most
   /// `budget` of them; returns how many. `fire` may arm and cancel any entry. What it arms for a
-  /// moment not after `now` waits for the next call, so this ends.
-  template <class Fire>
-  std::uint32_t expire(Instant now, std::uint32_t budget, Fire&& fire) noexcept {
+  /// moment not after `now` waits for the next call, so this ends. `ahead(i)` is told which entry
+  /// is likely to be next.
+  template <class Fire, class Ahead>
+  std::uint32_t expire(Instant now, std::uint32_t budget, Fire&& fire, Ahead&& ahead) noexcept {
     const std::uint64_t target = floor_tick(now);
     if (target <= elapsed_ && due_ == 0) return 0;  // most turns are shorter than a tick
     if (armed_ == 0) {
@@ -76,6 +77,7 @@ class TimingWheel {
     for (; left > 0 && due_ != 0; --left, ++fired) {
       const std::uint32_t i = due_ - 1;
       unlink(i);
+      if (due_ != 0) ahead(due_ - 1);
       fire(i);
     }
     return fired;
@@ -122,7 +124,7 @@ class TimingWheel {
   [[nodiscard]] std::uint64_t rounded(std::uint64_t at) const noexcept {
     if (at < elapsed_ + far_ticks) [[likely]]
       return at;
-    const std::uint64_t grid = std::bit_floor(at - elapsed_) >> 9U;
+    const std::uint64_t grid = std::bit_floor(at - elapsed_) >> 8U;
     return (at + grid - 1) & ~(grid - 1);
   }
   static Instant instant_of(std::uint64_t at) noexcept {

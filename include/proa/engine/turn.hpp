@@ -184,7 +184,7 @@ void Engine<NicT, AppSide, Policy>::look_at_link() noexcept {
 
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
-  report_.timers = wheel_.expire(now_, options_.timers_per_turn, [this](std::uint32_t slot) {
+  const auto fire = [this](std::uint32_t slot) {
     Slot& host = flows_[slot];
     if (host.flow.next_timeout() <= now_) {
       host.flow.handle_timeout(now_);
@@ -193,7 +193,9 @@ void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
       if (host.send_list == detail::SendList::waiting_for_neighbour) leave_send_list(slot);
     }
     touch(slot);
-  });
+  };
+  const auto ahead = [this](std::uint32_t slot) { flows_.prefetch(slot); };
+  report_.timers = wheel_.expire(now_, options_.timers_per_turn, fire, ahead);
 }
 
 /// Memory goes to whoever has waited longest, application by application.

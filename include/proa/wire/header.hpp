@@ -58,6 +58,7 @@ inline constexpr Duration ack_delay_saturated{0xffff * ack_delay_unit_ns};
 
 struct PacketHeader {
   static constexpr std::size_t size = 24;
+  static constexpr std::size_t destination_flow_at = 4;  // all that leads to the flow
 
   PacketType type = PacketType::data;
   std::uint8_t flags = 0;
@@ -92,7 +93,7 @@ struct PacketHeader {
     out.type = static_cast<PacketType>(version_type & 0xfU);
     out.flags = r->be<std::uint8_t, 1>();
     out.ack_delay_units = r->be<std::uint16_t, 2>();
-    out.destination_flow = r->be<std::uint32_t, 4>();
+    out.destination_flow = r->be<std::uint32_t, destination_flow_at>();
     out.source_flow = r->be<std::uint32_t, 8>();
     out.number = PacketNumber{r->be<std::uint32_t, 12>()};
     out.largest_acked = PacketNumber{r->be<std::uint32_t, 16>()};
@@ -105,7 +106,7 @@ struct PacketHeader {
     w.be<0>(static_cast<std::uint8_t>((wire_version << 4U) | static_cast<unsigned>(type)));
     w.be<1>(flags);
     w.be<2>(ack_delay_units);
-    w.be<4>(destination_flow);
+    w.be<destination_flow_at>(destination_flow);
     w.be<8>(source_flow);
     w.be<12>(number.wire());
     w.be<16>(largest_acked.wire());

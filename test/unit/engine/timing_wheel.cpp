@@ -15,19 +15,22 @@ namespace {
 
 /// How late an entry may be: a tick, and what far deadlines are rounded up by.
 Duration slack(Duration ahead) {
-  return TimingWheel::tick + (ahead >= 500ms ? ahead / 512 : Duration{});
+  return TimingWheel::tick + (ahead >= 500ms ? ahead / 256 : Duration{});
 }
+
+constexpr auto nobody = [](std::uint32_t) {};
 
 std::vector<std::uint32_t> expire(TimingWheel& wheel, Instant now) {
   std::vector<std::uint32_t> fired;
-  wheel.expire(now, ~0U, [&](std::uint32_t i) { fired.push_back(i); });
+  const auto fire = [&](std::uint32_t i) { fired.push_back(i); };
+  wheel.expire(now, ~0U, fire, nobody);
   PROA_AUDIT(wheel);
   return fired;
 }
 
 }  // namespace
 
-TEST_CASE("A wheel fires no entry early, near ones at most a tick late, far ones a 512th") {
+TEST_CASE("A wheel fires no entry early, near ones at most a tick late, far ones a 256th") {
   const Instant start{7h};
   TimingWheel wheel{8, start};
   const Duration after = GENERATE(0ns, 1ns, 1024ns, 63us, 65us, 67ms, 5s, 300s, 100h);
@@ -71,18 +74,33 @@ TEST_CASE("What an expiry arms for the past waits for the next call, and a budge
     ++fired;
     wheel.arm_no_later_than(i, Instant{1us});
   };
-  CHECK(wheel.expire(Instant{5us}, 100, rearm) == 4);
-  CHECK(wheel.expire(Instant{5us}, 3, rearm) == 3);
+  CHECK(wheel.expire(Instant{5us}, 100, rearm, nobody) == 4);
+  CHECK(wheel.expire(Instant{5us}, 3, rearm, nobody) == 3);
   CHECK(fired == 7);
   CHECK(wheel.next_expiry() <= Instant{5us});
+}
+
+TEST_CASE("Who is to be fired next is told before") {
+  TimingWheel wheel{4, Instant{}};
+  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
+  std::vector<std::uint32_t> fired, told;
+  wheel.expire(
+      Instant{5us}, ~0U, [&](std::uint32_t i) { fired.push_back(i); },
+      [&](std::uint32_t i) {
+        CHECK(told.size() == fired.size());
+        told.push_back(i);
+      });
+  REQUIRE(fired.size() == 4);
+  CHECK(told == std::vector<std::uint32_t>(fired.begin() + 1, fired.end()));
 }
 
 TEST_CASE("An expiry may cancel entries that are due with it") {
   TimingWheel wheel{4, Instant{}};
   for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
-  const auto fired = wheel.expire(Instant{5us}, ~0U, [&](std::uint32_t) {
+  const auto cancel = [&](std::uint32_t) {
     for (std::uint32_t i = 0; i < 4; ++i) wheel.cancel(i);
-  });
+  };
+  const auto fired = wheel.expire(Instant{5us}, ~0U, cancel, nobody);
   CHECK(fired == 1);
   CHECK(wheel.size() == 0);
 }
