@@ -94,6 +94,39 @@ TEST_CASE("Who is to be fired next is told before") {
   CHECK(told == std::vector<std::uint32_t>(fired.begin() + 1, fired.end()));
 }
 
+TEST_CASE("Many deadlines far away and close together are taken up a few per call") {
+  constexpr std::uint32_t count = 1000;
+  TimingWheel wheel{count, Instant{}};
+  for (std::uint32_t i = 0; i < count; ++i) wheel.arm_no_later_than(i, Instant{30s + i * 1us});
+  const Instant then{31s};
+  std::size_t fired = 0;
+  for (unsigned calls = 1; fired < count; ++calls) {
+    REQUIRE(calls <= 100);
+    CHECK(wheel.next_expiry() <= then);  // no sleep before all are done
+    const std::size_t more = expire(wheel, then).size();
+    CHECK(more <= 64);
+    fired += more;
+  }
+  CHECK(wheel.next_expiry() == never);
+}
+
+TEST_CASE("An entry of a slot that is being taken up can be cancelled and moved forward") {
+  TimingWheel wheel{300, Instant{}};
+  for (std::uint32_t i = 0; i < 300; ++i) wheel.arm_no_later_than(i, Instant{30s + i * 1us});
+  std::size_t fired = expire(wheel, Instant{31s}).size();
+  REQUIRE(fired < 100);
+  std::uint32_t cancelled = 0;
+  for (std::uint32_t i = 0; i < 300; ++i) {
+    if (!wheel.armed(i)) continue;
+    if (i % 3 == 0) wheel.cancel(i), ++cancelled;
+    if (i % 3 == 1) wheel.arm_no_later_than(i, Instant{1s});
+    PROA_AUDIT(wheel);
+  }
+  for (int calls = 0; calls < 20; ++calls) fired += expire(wheel, Instant{31s}).size();
+  CHECK(fired + cancelled == 300);
+  CHECK(wheel.size() == 0);
+}
+
 TEST_CASE("An expiry may cancel entries that are due with it") {
   TimingWheel wheel{4, Instant{}};
   for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
