@@ -40,6 +40,8 @@ void ControlServer::State::handle(std::uint32_t number, Session& session,
     case ControlType::listen:
     case ControlType::unlisten:
       return handle_listen(number, session, datagram);
+    case ControlType::describe:
+      return handle_describe(number, session, datagram);
     case ControlType::status:
       return handle_status(number, session, datagram);
     default:
@@ -77,7 +79,8 @@ void ControlServer::State::offer(std::uint32_t number, Session& session,
   const ChannelOffer& offer = answer->offer;
   const IoResult sent = detail::send_datagram(
       session.socket.get(),
-      control_datagram(AttachedMessage{offer.geometry, answer->channel, 0}, session.request),
+      control_datagram(AttachedMessage{offer.geometry, answer->channel, answer->interface},
+                       session.request),
       {offer.send.get(), offer.receive.get(), offer.doorbell.get()});
   if (sent != IoResult::done) drop(number, counters.not_reading);
 }
@@ -116,6 +119,19 @@ void ControlServer::State::handle_listen(std::uint32_t number, Session& session,
                        : handler.unlisten(number, request, p);
   }
   if (reason) say(number, session, DoneMessage{static_cast<std::uint32_t>(*reason)}, request);
+}
+
+void ControlServer::State::handle_describe(std::uint32_t number, Session& session,
+                                           const ControlDatagram& datagram) {
+  DescribeMessage question;
+  if (!datagram.read(question) || session.stage != Stage::serving)
+    return drop(number, counters.malformed);
+  const std::span<const InterfaceInfo> all = handler.interfaces();
+  DescribedMessage answer;
+  if (question.interface < all.size()) answer = DescribedMessage::of(all[question.interface]);
+  answer.interface = question.interface;
+  answer.interfaces = static_cast<std::uint32_t>(all.size());
+  say(number, session, answer, datagram.head().request);
 }
 
 void ControlServer::State::handle_status(std::uint32_t number, Session& session,

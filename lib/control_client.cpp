@@ -15,6 +15,7 @@ namespace {
 
 using detail::IoResult;
 
+constexpr std::uint32_t interfaces_max = 1024;
 constexpr std::string_view gone = "the sidecar closed the connection";
 constexpr std::string_view late = "the sidecar did not answer in time";
 
@@ -135,8 +136,12 @@ tl::expected<AttachedChannel, std::string> ControlClient::attach_channel(
     return tl::unexpected<std::string>{std::move(ok.error())};
   ServingMessage yes;
   if (!serving->datagram.read(yes)) return sentence("the sidecar's answer to confirm is none");
-  return AttachedChannel{g, std::move(*send), std::move(*receive),
-                         Doorbell{std::move(answer->fds[2])}, attached.channel};
+  return AttachedChannel{g,
+                         std::move(*send),
+                         std::move(*receive),
+                         Doorbell{std::move(answer->fds[2])},
+                         attached.channel,
+                         attached.interface};
 }
 
 template <ControlContent M>
@@ -154,6 +159,20 @@ Expected<void> ControlClient::listen(std::uint16_t port, Duration timeout, bool 
 }
 Expected<void> ControlClient::unlisten(std::uint16_t port, Duration timeout) {
   return ask(UnlistenMessage{port}, timeout);
+}
+
+tl::expected<std::vector<InterfaceInfo>, std::string> ControlClient::interfaces(Duration timeout) {
+  std::vector<InterfaceInfo> all;
+  for (DescribeMessage question;; ++question.interface) {
+    auto answer = exchange(fd_.get(), control_datagram(question, ++request_), timeout);
+    if (!answer) return tl::unexpected<std::string>{std::move(answer.error())};
+    DescribedMessage described;
+    if (!answer->datagram.read(described) || described.interfaces > interfaces_max)
+      return sentence("the sidecar's answer to describe is none");
+    if (question.interface >= described.interfaces) return all;
+    all.push_back(described.info());
+    if (all.size() == described.interfaces) return all;
+  }
 }
 
 tl::expected<std::string, std::string> ControlClient::status(const std::string& query,

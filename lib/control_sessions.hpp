@@ -81,6 +81,7 @@ struct ControlServer::State {
   void serve_from_now(std::uint32_t number, Session& session,
                       const ControlHandler::ConfirmAnswer& answer);
   void handle_listen(std::uint32_t number, Session& session, const ControlDatagram& datagram);
+  void handle_describe(std::uint32_t number, Session& session, const ControlDatagram& datagram);
   void handle_status(std::uint32_t number, Session& session, const ControlDatagram& datagram);
   template <ControlContent M>
   void say(std::uint32_t number, Session& session, const M& message, std::uint32_t request) {

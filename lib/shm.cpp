@@ -108,11 +108,18 @@ bool Doorbell::hush() noexcept {
 }
 
 bool Doorbell::wait(Duration at_most) noexcept {
-  pollfd waited{fd_.get(), POLLIN, 0};
+  const int descriptor = fd_.get();
+  return wait_for_any({&descriptor, 1}, at_most);
+}
+
+bool wait_for_any(std::span<const int> descriptors, Duration at_most) noexcept {
+  std::array<pollfd, 64> waited;
+  const std::size_t n = std::min(descriptors.size(), waited.size());
+  for (std::size_t i = 0; i < n; ++i) waited[i] = {descriptors[i], POLLIN, 0};
   const std::int64_t ns = std::max<std::int64_t>(at_most.count(), 0);
   const timespec timeout{static_cast<time_t>(ns / 1'000'000'000),
                          static_cast<long>(ns % 1'000'000'000)};
-  return ::ppoll(&waited, 1, &timeout, nullptr) > 0;
+  return ::ppoll(waited.data(), n, &timeout, nullptr) > 0;
 }
 
 }  // namespace proa

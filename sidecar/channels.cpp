@@ -138,8 +138,8 @@ void Daemon::offer(Applications::iterator application) {
   Application& a = application->second;
   auto offer = a.setup->finish().and_then([&] { return a.setup->offer(); });
   if (offer)
-    return control_->answer(a.session,
-                            AttachAnswer{Offered{std::move(*offer), application->first}});
+    return control_->answer(a.session, AttachAnswer{Offered{std::move(*offer), application->first,
+                                                            engines_[a.engine].interface}});
   log_(LogLevel::warning, "no channel for pid {}: {}", a.peer.pid, offer.error());
   const std::uint32_t session = a.session;
   forget(application);

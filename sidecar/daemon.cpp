@@ -20,6 +20,10 @@ Daemon::Daemon(const Config& config, Access access, std::vector<NamedInterface> 
       log_(log),
       interfaces_(std::move(interfaces)),
       started_(monotonic_now()) {
+  for (const NamedInterface& one : interfaces_) {
+    const auto plan = InterfacePlan::make(one.host.interface);
+    told_.push_back((plan ? plan->options : one.host.interface).info(one.name));
+  }
   for (std::uint32_t i = 0; i < interfaces_.size(); ++i)
     for (auto& host : interfaces_[i].host.engines) {
       EngineSeat seat{host.get(), i, {}, false};

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,7 @@ class Daemon final : public ControlHandler {
                                bool shared) override;
   std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t request,
                                  std::uint16_t port) override;
+  [[nodiscard]] std::span<const InterfaceInfo> interfaces() const override { return told_; }
   std::string status(const ControlPeer& peer, std::string_view query) override;
   void gone(std::uint32_t session) override;
 
@@ -105,6 +107,7 @@ class Daemon final : public ControlHandler {
   Access access_;
   Log log_;
   std::vector<NamedInterface> interfaces_;
+  std::vector<InterfaceInfo> told_;  // the same in their order, as applications hear of them
   std::vector<EngineSeat> engines_;
   std::deque<std::uint32_t> preparing_;  // channels whose memory is being made; front first
   Applications applications_;            // after interfaces_ in destruction: see ~Daemon

@@ -107,6 +107,9 @@ TEST_CASE("messages out of turn end their session", "[attack][c10][c11]") {
   CHECK(ends({control_datagram(AttachedMessage{}, 1)}));
   CHECK(ends({control_datagram(ServingMessage{}, 1)}));
   CHECK(ends({control_datagram(DoneMessage{}, 1)}));
+  CHECK(ends({control_datagram(DescribeMessage{}, 1)}));
+  CHECK(ends({control_datagram(DescribedMessage{}, 1)}));
+  CHECK(ends({control_datagram(AttachMessage{}, 1), control_datagram(DescribeMessage{}, 2)}));
   CHECK(ends({control_datagram(AttachMessage{}, 1), control_datagram(AttachMessage{}, 2)}));
   CHECK(ends({control_datagram(AttachMessage{}, 1), control_datagram(ListenMessage{7}, 2)}));
   CHECK(ends({control_datagram(AttachMessage{}, 1), control_datagram(ConfirmMessage{}, 2),

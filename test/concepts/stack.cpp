@@ -19,10 +19,10 @@ struct PlacementArchetype {
   static tl::expected<std::unique_ptr<Self>, std::string> open(const Options&) { return nullptr; }
   Instant now() noexcept { return {}; }
   LeaseHome<Memory>& home() noexcept { return *home_; }
-  Expected<void> listen(std::uint16_t, bool) noexcept { return {}; }
-  Expected<void> unlisten(std::uint16_t) noexcept { return {}; }
+  Expected<void> listen(const Listen&) noexcept { return {}; }
+  Expected<void> unlisten(const Listen&) noexcept { return {}; }
   Expected<FlowHandle> connect(const Endpoint&, Instant) noexcept { return FlowHandle{}; }
-  Expected<MessageBlock> allocate(std::uint32_t) noexcept { return MessageBlock{}; }
+  Expected<MessageBlock> allocate(std::uint32_t, FlowHandle) noexcept { return MessageBlock{}; }
   Reason send(FlowHandle, const MessageBlock&, bool, MessageNumber&) noexcept { return {}; }
   Reason send_copy(FlowHandle, std::span<const std::byte>, bool, MessageNumber&) noexcept {
     return {};
@@ -38,6 +38,7 @@ struct PlacementArchetype {
   std::uint32_t closing_flows() noexcept { return 0; }
   Expected<FlowInfo> flow_info(FlowHandle) noexcept { return FlowInfo{}; }
   Counters counters() noexcept { return {}; }
+  std::vector<InterfaceInfo> interfaces() const { return {}; }
   LeaseHome<Memory>* home_ = nullptr;
 };
 
@@ -66,17 +67,17 @@ struct HomeOfAnotherMemory : PlacementArchetype<HomeOfAnotherMemory> {
   LeaseHome<Other>& home() noexcept { return *other_; }
   LeaseHome<Other>* other_ = nullptr;
 };
-struct ListensAlone : PlacementArchetype<ListensAlone> {  // cannot share its port
+struct ListensAlone : PlacementArchetype<ListensAlone> {  // cannot share, knows no interfaces
   Expected<void> listen(std::uint16_t) noexcept { return {}; }
 };
 struct UnlistensSilently : PlacementArchetype<UnlistensSilently> {
-  void unlisten(std::uint16_t) noexcept {}
+  void unlisten(const Listen&) noexcept {}
 };
 struct ConnectsWithoutEnd : PlacementArchetype<ConnectsWithoutEnd> {  // no deadline
   Expected<FlowHandle> connect(const Endpoint&) noexcept { return FlowHandle{}; }
 };
 struct ThrowingAllocate : PlacementArchetype<ThrowingAllocate> {
-  Expected<MessageBlock> allocate(std::uint32_t) { return MessageBlock{}; }
+  Expected<MessageBlock> allocate(std::uint32_t, FlowHandle) { return MessageBlock{}; }
 };
 struct SendsSilently : PlacementArchetype<SendsSilently> {  // would_block must be heard
   void send(FlowHandle, const MessageBlock&, bool, MessageNumber&) noexcept {}
@@ -117,6 +118,12 @@ struct InfoOfAnyFlow : PlacementArchetype<InfoOfAnyFlow> {  // the flow may be g
 struct CountersElsewhere : PlacementArchetype<CountersElsewhere> {
   const Counters* counters() noexcept { return nullptr; }
 };
+struct AllocatesForNobody : PlacementArchetype<AllocatesForNobody> {  // each flow has its memory
+  Expected<MessageBlock> allocate(std::uint32_t) noexcept { return MessageBlock{}; }
+};
+struct ForgetsInterfaces : PlacementArchetype<ForgetsInterfaces> {
+  void interfaces() const {}
+};
 
 static_assert(!Placement<OpensAnother>);
 static_assert(!Placement<ThrowingOpen>);
@@ -140,6 +147,8 @@ static_assert(!Placement<MovingHandle>);
 static_assert(!Placement<ClosingOrNot>);
 static_assert(!Placement<InfoOfAnyFlow>);
 static_assert(!Placement<CountersElsewhere>);
+static_assert(!Placement<AllocatesForNobody>);
+static_assert(!Placement<ForgetsInterfaces>);
 static_assert(!Placement<int>);
 
 }  // namespace

@@ -34,7 +34,7 @@ void run(ByteView bytes) {
   // The head is made valid but for its type and request: the first two bytes of the input.
   Input input{bytes};
   ControlHead head;
-  head.type = static_cast<std::uint16_t>(input.byte() % 12);
+  head.type = static_cast<std::uint16_t>(input.byte() % 14);
   head.request = input.byte();
   const ByteView rest = input.rest();
   ControlDatagram in;
@@ -54,8 +54,20 @@ void run(ByteView bytes) {
   reads_back<DoneMessage>(in);
   reads_back<StatusMessage>(in);
   reads_back<TextMessage>(in);
+  reads_back<PatienceMessage>(in);
+  reads_back<DescribeMessage>(in);
+  reads_back<DescribedMessage>(in);
   texts<AttachMessage>(in, 32);
   texts<StatusMessage>(in, 64);
+  if (DescribedMessage described; in.read(described)) {
+    const InterfaceInfo info = described.info();
+    demand(info.addresses.size() + info.routes.size() <= described.prefixes.size() &&
+               info.name.size() <= described.name.size(),
+           "a description says more than it has");
+    for (const auto* list : {&info.addresses, &info.routes})
+      for (const IpPrefix& prefix : *list)
+        demand(covers(prefix, prefix.address), "a prefix does not cover its own address");
+  }
   AttachedMessage attached;
   if (!in.read(attached) || impossible(attached.geometry) != nullptr) return;
   const auto& g = attached.geometry;

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include <proa/base/interface_info.hpp>
 #include <proa/engine/neighbours.hpp>
 #include <proa/engine/routes.hpp>
 #include <proa/wire/address.hpp>
@@ -35,6 +37,17 @@ struct InterfaceOptions {
   // Ask at start whether somebody has our IPv6 addresses already (RFC 4862 5.4). Nobody waits for
   // the answer, as in RFC 4429: a duplicate is counted as an address conflict.
   bool detect_duplicates = true;
+
+  [[nodiscard]] bool owns(const IpAddress& address) const noexcept {
+    return std::any_of(addresses.begin(), addresses.end(),
+                       [&](const IpPrefix& own) { return own.address == address; });
+  }
+  /// What applications are told.
+  [[nodiscard]] InterfaceInfo info(std::string name) const {
+    InterfaceInfo out{std::move(name), addresses, {}, mtu_bytes};
+    for (const Route& route : routes) out.routes.push_back(route.prefix);
+    return out;
+  }
 };
 
 /// Unicast IPv4 hosts: neither 0/8 nor groups, reserved addresses or the broadcast (RFC 1122
@@ -61,10 +74,7 @@ struct InterfacePlan {
     return plan;
   }
 
-  [[nodiscard]] bool owns(const IpAddress& address) const noexcept {
-    return std::any_of(options.addresses.begin(), options.addresses.end(),
-                       [&](const IpPrefix& own) { return own.address == address; });
-  }
+  [[nodiscard]] bool owns(const IpAddress& address) const noexcept { return options.owns(address); }
 
   [[nodiscard]] bool has_family(bool v4) const noexcept {
     return std::any_of(options.addresses.begin(), options.addresses.end(),

@@ -9,6 +9,7 @@
 
 #include <tl/expected.hpp>
 
+#include <proa/base/prefix.hpp>
 #include <proa/wire/address.hpp>
 #include <proa/wire/address_text.hpp>
 
@@ -25,17 +26,6 @@ struct Route {
 /// Everything of the gateway's family that no other route covers.
 [[nodiscard]] constexpr Route default_route(const IpAddress& gateway) noexcept {
   return {{gateway.is_v4() ? IpAddress::v4(0) : IpAddress{}, 0}, gateway};
-}
-
-[[nodiscard]] constexpr bool covers(const IpPrefix& prefix, const IpAddress& address) noexcept {
-  if (prefix.address.is_v4() != address.is_v4()) return false;
-  std::size_t bit = address.is_v4() ? 96 : 0;
-  std::size_t left = prefix.bits;
-  for (; left >= 8; left -= 8, bit += 8)
-    if (prefix.address.octets[bit / 8] != address.octets[bit / 8]) return false;
-  if (left == 0) return true;
-  const unsigned differ = prefix.address.octets[bit / 8] ^ address.octets[bit / 8];
-  return (differ >> (8 - left)) == 0;
 }
 
 /// The last address of an IPv4 prefix of at most 30 bits: its directed broadcast (RFC 1812

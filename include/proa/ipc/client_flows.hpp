@@ -73,7 +73,7 @@ class ClientFlows {
   }
   /// The name the sidecar chose; null when it may not.
   [[nodiscard]] ClientFlow* accept(ChannelHandle handle) noexcept {
-    ClientFlow* flow = handle.by_sidecar() ? at(handle) : nullptr;
+    ClientFlow* flow = handle.by_sidecar() && handle.possible() ? at(handle) : nullptr;
     if (flow == nullptr || flow->open) return nullptr;
     start(*flow, handle);
     return flow;

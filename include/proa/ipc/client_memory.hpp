@@ -24,8 +24,11 @@ class ClientMemory {
   enum Origin : std::uint32_t { send_block = 0, leased = 1, copied = 2 };
 
   /// The mappings have the sizes of `g`, which is possible(); `receive` needs no write access.
-  ClientMemory(const ChannelGeometry& g, SharedMapping send, SharedMapping receive)
+  /// `channel` is found again in every block: channel_of().
+  ClientMemory(const ChannelGeometry& g, SharedMapping send, SharedMapping receive,
+               std::uint32_t channel = 0)
       : geometry_(g),
+        channel_bits_(channel << channel_shift),
         send_(std::move(send)),
         receive_(std::move(receive)),
         send_arena_(g.send_bytes),
@@ -39,7 +42,7 @@ class ClientMemory {
   [[nodiscard]] std::optional<MessageBlock> allocate_send(std::uint32_t length) noexcept {
     const auto at = send_arena_.allocate(length);
     if (!at) return std::nullopt;
-    return MessageBlock{send_at(*at), length, send_block, *at};
+    return MessageBlock{send_at(*at), length, channel_bits_ | send_block, *at};
   }
 
   /// A message that came in slots, in private memory; nothing when the application holds too many.
@@ -51,7 +54,7 @@ class ClientMemory {
     std::byte* to = copies_region_.data() + *at;
     if (!first.empty()) std::memcpy(to, first.data(), first.size());
     if (!second.empty()) std::memcpy(to + first.size(), second.data(), second.size());
-    return MessageBlock{to, static_cast<std::uint32_t>(length), copied, *at};
+    return MessageBlock{to, static_cast<std::uint32_t>(length), channel_bits_ | copied, *at};
   }
 
   /// A message the sidecar lent; nothing when it lies outside the arena or is longer than any may
@@ -60,19 +63,25 @@ class ClientMemory {
     if (m.length > geometry_.message_bytes_max || m.offset > geometry_.receive_bytes - m.length)
       return std::nullopt;
     std::byte* at = receive_.data() + receive_layout(geometry_).arena_offset() + m.offset;
-    return MessageBlock{at, m.length, leased,
+    return MessageBlock{at, m.length, channel_bits_ | leased,
                         (std::uint64_t{m.lease.generation} << 32U) | m.lease.index};
   }
 
   /// Takes back any block this memory handed out. Callable after the channel has ended.
   void release(const MessageBlock& block) noexcept {
-    if (block.origin == send_block)
+    const std::uint32_t origin = block.origin & ((1U << channel_shift) - 1);
+    if (origin == send_block)
       static_cast<void>(send_arena_.release(block.tag));
-    else if (block.origin == copied)
+    else if (origin == copied)
       static_cast<void>(copies_.release(block.tag));
     else  // a full list means that the sidecar lent more than it may: its loss
       static_cast<void>(returns_.push(
           {static_cast<std::uint32_t>(block.tag), static_cast<std::uint32_t>(block.tag >> 32U)}));
+  }
+
+  /// Which of an application's channels a block belongs to, as told to its memory when made.
+  [[nodiscard]] static std::uint32_t channel_of(const MessageBlock& block) noexcept {
+    return block.origin >> channel_shift;
   }
 
   // --- the channel client's side ---
@@ -91,7 +100,10 @@ class ClientMemory {
     return send_.data() + send_layout(geometry_).arena_offset() + offset;
   }
 
+  static constexpr std::uint32_t channel_shift = 8;  // of the channel in MessageBlock::origin
+
   ChannelGeometry geometry_;
+  std::uint32_t channel_bits_;
   SharedMapping send_;
   SharedMapping receive_;
   Arena send_arena_;

@@ -2,9 +2,11 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <tl/expected.hpp>
 
+#include <proa/base/interface_info.hpp>
 #include <proa/base/reason.hpp>
 #include <proa/base/time.hpp>
 #include <proa/ipc/control_messages.hpp>
@@ -31,6 +33,7 @@ struct AttachedChannel {
   SharedMapping send, receive;
   Doorbell bell;
   std::uint32_t channel = 0;
+  std::uint32_t interface = 0;  // its number in ControlClient::interfaces()
 };
 
 /// Blocking, with a time limit for every call; errors are sentences. The channel lives as long as
@@ -47,6 +50,8 @@ class ControlClient {
   /// `shared`: together with other channels of this user, new flows spread over all of them.
   [[nodiscard]] Expected<void> listen(std::uint16_t port, Duration timeout, bool shared = false);
   [[nodiscard]] Expected<void> unlisten(std::uint16_t port, Duration timeout);
+  /// All interfaces this application may attach to; none: the sidecar does not say.
+  [[nodiscard]] tl::expected<std::vector<InterfaceInfo>, std::string> interfaces(Duration timeout);
   /// The sidecar's answer to an operator's question.
   [[nodiscard]] tl::expected<std::string, std::string> status(const std::string& query,
                                                               Duration timeout);

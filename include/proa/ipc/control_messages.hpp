@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
+#include <proa/base/interface_info.hpp>
 #include <proa/ipc/layout.hpp>
 
 namespace proa {
@@ -19,6 +21,7 @@ inline constexpr std::size_t control_bytes_max = 4096;
 
 /// A dialogue: attach -> attached (with the descriptors of Send, Receive and the doorbell) or
 /// refused; the application maps, confirm -> serving or refused. listen, unlisten -> done.
+/// describe -> described: an interface the application may attach to, with a connection for each.
 /// status -> text, in pieces. Who waits for attached or serving hears `patience` every second while
 /// the sidecar makes the channel's memory. Anything else ends the connection, and the connection's
 /// end is the application's.
@@ -34,6 +37,8 @@ enum class ControlType : std::uint16_t {
   status = 9,
   text = 10,
   patience = 11,
+  describe = 12,
+  described = 13,
 };
 
 struct ControlHead {
@@ -73,7 +78,7 @@ struct AttachedMessage {
   static constexpr ControlType type = ControlType::attached;
   ChannelGeometry geometry;
   std::uint32_t channel = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t interface = 0;  // number of the one it leads to, as `describe` counts them
 };
 struct RefusedMessage {
   static constexpr ControlType type = ControlType::refused;
@@ -117,6 +122,28 @@ struct PatienceMessage {
   std::uint32_t reserved = 0;
 };
 
+struct DescribeMessage {
+  static constexpr ControlType type = ControlType::describe;
+  std::uint32_t interface = 0;  // 0 to DescribedMessage::interfaces - 1
+};
+struct ControlPrefix {
+  std::array<std::uint8_t, 16> address{};
+  std::uint32_t bits = 0;
+};
+struct DescribedMessage {
+  static constexpr ControlType type = ControlType::described;
+  std::uint32_t interface = 0;   // as asked; at or above `interfaces` there is none, all is zero
+  std::uint32_t interfaces = 0;  // how many there are
+  std::uint32_t mtu_bytes = 0;
+  std::uint32_t addresses = 0;  // prefixes that are addresses of its own ...
+  std::uint32_t routes = 0;     // ... and the routes after them
+  ControlText<64> name{};
+  std::array<ControlPrefix, 96> prefixes{};  // an interface has at most 17 addresses and 64 routes
+
+  [[nodiscard]] static DescribedMessage of(const InterfaceInfo& info);
+  [[nodiscard]] InterfaceInfo info() const;
+};
+
 template <class M>
 concept ControlContent = std::is_trivially_copyable_v<M> &&
                              std::has_unique_object_representations_v<M> && sizeof(ControlHead) +
@@ -130,7 +157,38 @@ static_assert(sizeof(ControlHead) == 16 && ControlContent<AttachMessage> &&
               ControlContent<ConfirmMessage> && ControlContent<ServingMessage> &&
               ControlContent<ListenMessage> && ControlContent<UnlistenMessage> &&
               ControlContent<DoneMessage> && ControlContent<StatusMessage> &&
-              ControlContent<TextMessage> && ControlContent<PatienceMessage>);
+              ControlContent<TextMessage> && ControlContent<PatienceMessage> &&
+              ControlContent<DescribeMessage> && ControlContent<DescribedMessage>);
+
+inline DescribedMessage DescribedMessage::of(const InterfaceInfo& info) {
+  DescribedMessage out;
+  out.mtu_bytes = info.mtu_bytes;
+  out.name = control_text<64>(info.name);
+  std::uint32_t n = 0;
+  const auto put = [&](const std::vector<IpPrefix>& list) {
+    const std::uint32_t first = n;
+    for (const IpPrefix& prefix : list)
+      if (n < out.prefixes.size()) out.prefixes[n++] = {prefix.address.octets, prefix.bits};
+    return n - first;
+  };
+  out.addresses = put(info.addresses);
+  out.routes = put(info.routes);
+  return out;
+}
+
+/// What cannot be is left out.
+inline InterfaceInfo DescribedMessage::info() const {
+  InterfaceInfo out{to_string(name), {}, {}, mtu_bytes};
+  const auto there = static_cast<std::uint32_t>(prefixes.size());
+  const std::uint32_t own = std::min(addresses, there);
+  for (std::uint32_t i = 0; i < own + std::min(routes, there - own); ++i) {
+    const IpAddress address{prefixes[i].address};
+    if (prefixes[i].bits > (address.is_v4() ? 32U : 128U)) continue;
+    (i < own ? out.addresses : out.routes)
+        .push_back({address, static_cast<std::uint8_t>(prefixes[i].bits)});
+  }
+  return out;
+}
 
 /// One received datagram.
 struct ControlDatagram {

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include <tl/expected.hpp>
 
+#include <proa/base/interface_info.hpp>
 #include <proa/base/reason.hpp>
 #include <proa/base/time.hpp>
 #include <proa/ipc/channel_setup.hpp>
@@ -45,6 +47,7 @@ class ControlHandler {
   struct Offered {
     ChannelOffer offer;
     std::uint32_t channel = 0;
+    std::uint32_t interface = 0;  // which of interfaces() it leads to
   };
   using AttachAnswer = tl::expected<Offered, AttachRefusal>;
   using ConfirmAnswer = tl::expected<void, AttachRefusal>;
@@ -59,6 +62,8 @@ class ControlHandler {
                                        std::uint16_t port, bool shared) = 0;
   virtual std::optional<Reason> unlisten(std::uint32_t session, std::uint32_t request,
                                          std::uint16_t port) = 0;
+  /// Those an application may attach to, told to who is served. None: nothing is told.
+  [[nodiscard]] virtual std::span<const InterfaceInfo> interfaces() const { return {}; }
   /// The operator's question. Who lets 64 MiB of answers lie unread is ended.
   virtual std::string status(const ControlPeer& peer, std::string_view query) = 0;
   /// The session has ended: its application is gone. Called once, only after attach() was not

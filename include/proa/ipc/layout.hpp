@@ -14,7 +14,7 @@
 
 namespace proa {
 
-inline constexpr std::uint32_t channel_layout_version = 1;
+inline constexpr std::uint32_t channel_layout_version = 2;
 
 /// The sizes of one channel. Decided by the sidecar, told to the application once through the
 /// control socket; each side keeps its own copy in private memory and looks at no other.
@@ -122,19 +122,22 @@ inline constexpr std::uint32_t answer_slots = 64;
 }
 
 /// A flow's name within its channel: bit 0 says who opened it (0 the application, 1 the sidecar),
-/// then 17 bits of index and 14 of generation, so that a name is not met again for a long time.
+/// then 17 bits of index and 11 of generation, so that a name is not met again for a long time. The
+/// three above are zero: there an application with several channels writes whose name it is.
 struct ChannelHandle {
   std::uint32_t value = 0;
+  static constexpr std::uint32_t bits = 29;
 
   [[nodiscard]] static constexpr ChannelHandle make(bool by_sidecar, std::uint32_t index,
                                                     std::uint32_t generation) noexcept {
-    return {(generation << 18U) | (index << 1U) | (by_sidecar ? 1U : 0U)};
+    return {((generation & 0x7ffU) << 18U) | (index << 1U) | (by_sidecar ? 1U : 0U)};
   }
   [[nodiscard]] constexpr bool by_sidecar() const noexcept { return (value & 1U) != 0; }
   [[nodiscard]] constexpr std::uint32_t index() const noexcept {
     return (value >> 1U) & (channel_flows_max - 1);
   }
   [[nodiscard]] constexpr std::uint32_t generation() const noexcept { return value >> 18U; }
+  [[nodiscard]] constexpr bool possible() const noexcept { return value >> bits == 0; }
   friend constexpr bool operator==(ChannelHandle, ChannelHandle) = default;
 };
 

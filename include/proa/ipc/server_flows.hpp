@@ -46,7 +46,7 @@ class ServerFlows {
   }
   /// Whether the application may choose that name now.
   [[nodiscard]] bool may_open(ChannelHandle handle) noexcept {
-    const ServerFlow* flow = handle.by_sidecar() ? nullptr : at(handle);
+    const ServerFlow* flow = handle.by_sidecar() || !handle.possible() ? nullptr : at(handle);
     return flow != nullptr && !flow->open;
   }
 

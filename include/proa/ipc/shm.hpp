@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -75,6 +76,10 @@ class SharedMapping {
 /// From now on nobody can make a writable mapping of it, write to it, punch holes into it or change
 /// its seals; writable mappings that exist stay writable.
 [[nodiscard]] tl::expected<void, std::string> seal_against_new_writers(int fd);
+
+/// Sleeps until one of the descriptors is readable (true) or `at_most` has passed. At most 64; more
+/// are not looked at.
+bool wait_for_any(std::span<const int> descriptors, Duration at_most) noexcept;
 
 /// One end of a pair of doorbells. Neither end can make the other block, fail with a signal or lose
 /// its own settings, whatever it does to its own: every call says "do not wait" itself, which an

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -96,11 +97,12 @@ class InProcess {
   [[nodiscard]] Instant now() noexcept { return clock_(); }
   [[nodiscard]] LeaseHome<Memory>& home() noexcept { return *home_; }
 
-  [[nodiscard]] Expected<void> listen(std::uint16_t port, bool shared) noexcept {
-    return engine_.listen(0, port, {shared, 0});
+  [[nodiscard]] Expected<void> listen(const Listen& to) noexcept {
+    if (!is_here(to.local)) return failed(Reason::invalid_argument);
+    return engine_.listen(0, to.port, {to.shared, 0});
   }
-  [[nodiscard]] Expected<void> unlisten(std::uint16_t port) noexcept {
-    if (engine_.unlisten(0, port)) return {};
+  [[nodiscard]] Expected<void> unlisten(const Listen& to) noexcept {
+    if (is_here(to.local) && engine_.unlisten(0, to.port)) return {};
     return failed(Reason::invalid_argument);
   }
   [[nodiscard]] Expected<FlowHandle> connect(const Endpoint& peer, Instant deadline) noexcept {
@@ -108,7 +110,7 @@ class InProcess {
     if (!key) return failed(key.error());
     return FlowHandle{key->value};
   }
-  [[nodiscard]] Expected<MessageBlock> allocate(std::uint32_t length) noexcept {
+  [[nodiscard]] Expected<MessageBlock> allocate(std::uint32_t length, FlowHandle) noexcept {
     if (length > message_bytes_max_) return failed(Reason::message_too_large);
     const auto block = home_->memory().allocate_send(length);
     if (!block) return failed(Reason::out_of_memory);
@@ -168,12 +170,18 @@ class InProcess {
     return *info;
   }
   [[nodiscard]] Counters counters() noexcept { return engine_.counters(); }
+  [[nodiscard]] std::vector<InterfaceInfo> interfaces() const {
+    return {engine_.interface().options().info({})};
+  }
   [[nodiscard]] const EngineT& engine() const noexcept { return engine_; }
   [[nodiscard]] const NicT& nic() const noexcept { return nic_; }
 
  private:
   static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
 
+  [[nodiscard]] bool is_here(const IpAddress& local) const noexcept {
+    return local.is_unset() || engine_.interface().options().owns(local);
+  }
   Reason submit(FlowHandle flow, const MessageBlock& block, bool notify,
                 MessageNumber& number) noexcept {
     if (engine_.worth_flushing(block.length)) [[unlikely]]

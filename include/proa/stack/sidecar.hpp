@@ -8,15 +8,15 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <tl/expected.hpp>
 
 #include <proa/base/clock.hpp>
-#include <proa/ipc/channel_client.hpp>
-#include <proa/ipc/control_client.hpp>
 #include <proa/stack/give_way.hpp>
 #include <proa/stack/option_text.hpp>
 #include <proa/stack/placement.hpp>
+#include <proa/stack/sidecar_channels.hpp>
 
 namespace proa {
 
@@ -24,12 +24,13 @@ namespace proa {
 ///
 ///   socket=/run/proad/proad.sock   the sidecar's control socket
 ///   name=                      how the operator sees this application; up to 32 bytes
-///   interface=                 an interface of the sidecar: its name, or an address that it owns
-///   or
-///                              has a route to; the first one with room
-///   send_memory=0              shared memory for messages being sent; 0: as the sidecar likes
+///   interface=                 a single interface of the sidecar: its name, or an address that it
+///                              owns or has a route to; empty: all of them, at most 8
+///   send_memory=0              shared memory for messages being sent, per interface; 0: as the
+///                              sidecar likes
 ///   receive_memory=0           the same for messages received
-///   flows=0                    most flows this application opens, and most it accepts; 0: as above
+///   flows=0                    most flows this application opens, and most it accepts, per
+///                              interface; 0: as above
 ///   timeout=5s                 how long attach and listen wait for the sidecar's answer
 ///   spin=20us                  how long wait() polls before it sleeps
 struct SidecarOptions {
@@ -93,12 +94,13 @@ struct SidecarOptions {
   }
 };
 
-/// Models Placement: a channel to one engine of the sidecar. When the sidecar exits, every flow
-/// ends with `stack_closed`; what messages and buffers are held stays valid.
+/// Models Placement: channels to the sidecar, one to an engine of each interface. When one of them
+/// is lost, its flows end with `stack_closed`, when the sidecar exits, all; what messages and
+/// buffers are held stays valid.
 class Sidecar {
  public:
   using Options = SidecarOptions;
-  using Memory = ClientMemory;
+  using Memory = ChannelMemories;
 
   /// The sidecar's view, but for the last three.
   struct FlowInfo {
@@ -115,7 +117,7 @@ class Sidecar {
     bool closing = false;                 // close or reset was called
   };
   struct Counters {
-    std::uint64_t events = 0;  // read from the channel
+    std::uint64_t events = 0;  // read from the channels
     std::uint64_t turns = 0;   // looks that found nothing
     std::uint64_t sleeps = 0;
     std::uint32_t flows = 0;  // open now
@@ -123,66 +125,66 @@ class Sidecar {
 
   [[nodiscard]] static tl::expected<std::unique_ptr<Sidecar>, std::string> open(
       const Options& options) {
-    auto attached = ControlClient::attach(options.attach);
+    auto attached = SidecarChannels::attach(options.attach);
     if (!attached) return tl::unexpected{std::move(attached).error()};
     try {
-      return std::unique_ptr<Sidecar>{new Sidecar(std::move(*attached), options)};
+      std::unique_ptr<Sidecar> made{new Sidecar(std::move(*attached), options)};
+      if (made->channels_.complete()) return made;
+      return tl::unexpected{std::string{"no file descriptors left; raise the limit (ulimit -n)"}};
     } catch (const std::bad_alloc&) {
       return tl::unexpected{std::string{"not enough memory for the channel; lower flows"}};
     }
   }
   Sidecar(const Sidecar&) = delete;
   Sidecar& operator=(const Sidecar&) = delete;
-  ~Sidecar() { client_.flush(); }
+  ~Sidecar() { channels_.flush(); }
 
   [[nodiscard]] Instant now() noexcept { return clock_(); }
-  [[nodiscard]] LeaseHome<Memory>& home() noexcept { return *home_; }
+  [[nodiscard]] LeaseHome<Memory>& home() noexcept { return channels_.home(); }
 
-  /// These two wait for the sidecar's answer, at most for Options::attach.timeout.
-  [[nodiscard]] Expected<void> listen(std::uint16_t port, bool shared) noexcept {
-    return control_.listen(port, timeout_, shared);
+  /// These two wait for the sidecar's answers, at most for Options::attach.timeout per interface.
+  [[nodiscard]] Expected<void> listen(const Listen& to) noexcept {
+    return channels_.listen(to, timeout_);
   }
-  [[nodiscard]] Expected<void> unlisten(std::uint16_t port) noexcept {
-    return control_.unlisten(port, timeout_);
+  [[nodiscard]] Expected<void> unlisten(const Listen& to) noexcept {
+    return channels_.unlisten(to, timeout_);
   }
   [[nodiscard]] Expected<FlowHandle> connect(const Endpoint& peer, Instant deadline) noexcept {
-    const auto flow = client_.connect(peer, deadline);
-    if (!flow) return failed(flow.error());
-    return FlowHandle{flow->value};
+    return channels_.connect(peer, deadline);
   }
-  [[nodiscard]] Expected<MessageBlock> allocate(std::uint32_t length) noexcept {
-    ClientMemory& memory = home_->memory();
-    if (length > memory.geometry().message_bytes_max) return failed(Reason::message_too_large);
-    const auto block = memory.allocate_send(length);
-    if (!block) return failed(Reason::out_of_memory);
-    return *block;
+  [[nodiscard]] Expected<MessageBlock> allocate(std::uint32_t length, FlowHandle flow) noexcept {
+    return channels_.allocate(length, flow);
   }
   [[nodiscard]] Reason send(FlowHandle flow, const MessageBlock& block, bool notify,
                             MessageNumber& number) noexcept {
-    return taken(client_.send_block({flow.value}, block, notify), number);
+    return taken(channels_.send(flow, block, notify), number);
   }
   [[nodiscard]] Reason send_copy(FlowHandle flow, std::span<const std::byte> bytes, bool notify,
                                  MessageNumber& number) noexcept {
-    return taken(client_.send({flow.value}, bytes, notify), number);
+    const auto to = channels_.named(flow);
+    return taken(to.client.send(to.flow, bytes, notify), number);
   }
   [[nodiscard]] Expected<void> close(FlowHandle flow, Instant deadline) noexcept {
-    return client_.close({flow.value}, deadline);
+    const auto of = channels_.named(flow);
+    return of.client.close(of.flow, deadline);
   }
   [[nodiscard]] Expected<void> reset(FlowHandle flow) noexcept {
-    return client_.reset({flow.value});
+    const auto of = channels_.named(flow);
+    return of.client.reset(of.flow);
   }
 
   [[nodiscard]] bool take_event(PlacementEvent& event) noexcept {
     if (armed_) [[unlikely]]
       disarm();
     ChannelEvent from;
-    if (!client_.poll(from)) return false;
+    std::uint32_t channel = 0;
+    if (!channels_.poll(from, channel)) return false;
     static_assert(
         static_cast<int>(EventKind::closed) == static_cast<int>(ChannelEventKind::closed) &&
         static_cast<int>(EventKind::message) == static_cast<int>(ChannelEventKind::message));
     event.kind = static_cast<EventKind>(from.kind);
     event.reason = from.reason;
-    event.flow = {from.flow.value};
+    event.flow = SidecarChannels::handle(channel, from.flow);
     event.number = from.number;
     event.message = from.message;
     if (from.kind == ChannelEventKind::accepted) {
@@ -196,31 +198,32 @@ class Sidecar {
   void turn() noexcept {
     if (armed_) [[unlikely]]
       disarm();
-    home_->collect();
-    client_.flush();
+    home().collect();
+    channels_.flush();
     ++counters_.turns;
     // The first idle turn never yields: a sleep may follow, which gives way better.
     if (idle_turns_ != 0) give_way_.idle(looked_at_, idle_since_);
     if (idle_turns_++ % turns_per_look == 0) look();
   }
-  void flush() noexcept { client_.flush(); }
+  void flush() noexcept { channels_.flush(); }
   void sleep(Instant until) noexcept {
     const Instant now = clock_();
     if (now - idle_since_ < spin_ && !give_way_.oversubscribed()) return;
     ++counters_.sleeps;
-    client_.wait(until - now);
+    channels_.wait(until - now);
     idle_turns_ = 0;
   }
   [[nodiscard]] bool arm() noexcept {
-    armed_ = client_.arm();
+    armed_ = channels_.arm();
     return armed_;
   }
-  [[nodiscard]] int native_handle() const noexcept { return client_.descriptor(); }
-  [[nodiscard]] std::uint32_t closing_flows() noexcept { return client_.closing_flows(); }
+  [[nodiscard]] int native_handle() const noexcept { return channels_.descriptor(); }
+  [[nodiscard]] std::uint32_t closing_flows() noexcept { return channels_.closing_flows(); }
 
   /// Waits for the sidecar's answer: microseconds, or until a sleeping engine has woken.
   [[nodiscard]] Expected<FlowInfo> flow_info(FlowHandle handle) noexcept {
-    const auto details = client_.query({handle.value}, timeout_);
+    const auto of = channels_.named(handle);
+    const auto details = of.client.query(of.flow, timeout_);
     if (!details) return failed(details.error());
     FlowInfo info;
     info.local = details->local.endpoint();
@@ -236,7 +239,7 @@ class Sidecar {
     info.packets_sent = details->packets_sent;
     info.packets_received = details->packets_received;
     info.packets_lost = details->packets_lost;
-    if (const ClientFlow* flow = client_.find({handle.value})) {
+    if (const ClientFlow* flow = of.client.find(of.flow)) {
       info.messages_sent = flow->submitted;
       info.messages_received = flow->received;
       info.closing = flow->closing;
@@ -244,9 +247,10 @@ class Sidecar {
     return info;
   }
   [[nodiscard]] Counters counters() noexcept {
-    counters_.flows = client_.open_flows();
+    counters_.flows = channels_.open_flows();
     return counters_;
   }
+  [[nodiscard]] std::vector<InterfaceInfo> interfaces() const { return channels_.interfaces(); }
 
  private:
   static constexpr std::uint32_t turns_per_look = 256;
@@ -257,17 +261,8 @@ class Sidecar {
     return Reason::none;
   }
 
-  struct DropLocal {
-    void operator()(LeaseHome<Memory>* home) const noexcept { home->drop_local(); }
-  };
-
-  Sidecar(ControlClient::Attached attached, const Options& options)
-      : home_(new LeaseHome<Memory>(attached.channel.geometry, std::move(attached.channel.send),
-                                    std::move(attached.channel.receive))),
-        control_(std::move(attached.control)),
-        client_(home_->memory(), std::move(attached.channel.bell)),
-        timeout_(options.attach.timeout),
-        spin_(options.spin) {
+  Sidecar(SidecarChannels::Answer attached, const Options& options)
+      : channels_(std::move(attached)), timeout_(options.attach.timeout), spin_(options.spin) {
     static_assert(Placement<Sidecar>);
   }
   /// At the first look that finds nothing, and now and then: what costs more than a look.
@@ -276,16 +271,14 @@ class Sidecar {
     if (idle_turns_ == 1)
       idle_since_ = looked_at_;
     else
-      client_.check();
+      channels_.check();
   }
   void disarm() noexcept {
     armed_ = false;
-    client_.disarm();
+    channels_.disarm();
   }
 
-  std::unique_ptr<LeaseHome<Memory>, DropLocal> home_;  // goes last
-  ControlClient control_;
-  ChannelClient client_;
+  SidecarChannels channels_;
   CycleClock clock_;
   GiveWay give_way_;
   Counters counters_;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -21,13 +22,6 @@
 namespace proa {
 
 class Sidecar;  // stack/sidecar.hpp
-
-struct Listen {
-  std::uint16_t port = 0;  // application port, 1 to 65535
-  // Other stacks of this port, or this user's of the sidecar, may listen there too if all say so:
-  // new flows spread over them, as with SO_REUSEPORT.
-  bool shared = false;
-};
 
 struct SendOptions {
   bool notify = false;  // a `sent` event follows once the peer has the message
@@ -86,11 +80,12 @@ class Stack {
   }
 
   /// `accepted` events follow for flows that peers open to that port.
-  Result<void> listen(Listen to) noexcept { return result(placement_->listen(to.port, to.shared)); }
-  /// Flows accepted before stay open.
-  Result<void> unlisten(Listen to) noexcept { return result(placement_->unlisten(to.port)); }
+  Result<void> listen(Listen to) noexcept { return result(placement_->listen(to)); }
+  /// Where listen() of the same began; flows accepted before stay open.
+  Result<void> unlisten(Listen to) noexcept { return result(placement_->unlisten(to)); }
 
-  /// Returns at once; `connected` or `closed` follows.
+  /// Over the interface with the longest prefix, of its networks and routes, that covers the peer's
+  /// address; no_route: none has any. Returns at once; `connected` or `closed` follows.
   [[nodiscard]] Result<FlowHandle> connect(const Endpoint& peer) noexcept {
     return result(placement_->connect(peer, later(placement_->now(), connect_limit)));
   }
@@ -116,9 +111,11 @@ class Stack {
     return number;
   }
   /// Memory for a message of `size` bytes; empty when there is none left or the size is too large.
-  [[nodiscard]] Buffer allocate(std::size_t size) noexcept {
+  /// `flow`: where it will go. Where a sidecar has several interfaces each has memory of its own,
+  /// and a buffer that goes to a flow of another one is copied.
+  [[nodiscard]] Buffer allocate(std::size_t size, FlowHandle flow = {}) noexcept {
     if (size > UINT32_MAX) return {};
-    const auto block = placement_->allocate(static_cast<std::uint32_t>(size));
+    const auto block = placement_->allocate(static_cast<std::uint32_t>(size), flow);
     return block ? Buffer{placement_->home(), *block} : Buffer{};
   }
 
@@ -148,6 +145,8 @@ class Stack {
     return result(placement_->flow_info(flow));
   }
   [[nodiscard]] Counters counters() noexcept { return placement_->counters(); }
+  /// Those in use, with their addresses: one in process, one or several of a sidecar.
+  [[nodiscard]] std::vector<InterfaceInfo> interfaces() const { return placement_->interfaces(); }
 
   /// For epoll or Asio: readable after arm() when poll() has something to do. arm() == false:
   /// events wait already, poll first.

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <proa/base/prefix.hpp>
 #include <proa/wire/address.hpp>
 
 namespace proa {
@@ -93,11 +94,6 @@ struct ZeroGroups {
 }
 
 /// "address/bits"; without "/bits" the whole address (32 or 128 bits).
-struct IpPrefix {
-  IpAddress address;
-  std::uint8_t bits = 0;  // of the family: at most 32 or 128
-  friend constexpr auto operator<=>(const IpPrefix&, const IpPrefix&) = default;
-};
 [[nodiscard]] inline std::optional<IpPrefix> parse_prefix(std::string_view text) {
   const std::size_t slash = text.find('/');
   const auto address = parse_ip(text.substr(0, slash));

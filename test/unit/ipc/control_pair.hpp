@@ -40,7 +40,10 @@ struct TestSidecar : ControlHandler {
     auto offer = setup->offer();
     if (!offer) return tl::unexpected<AttachRefusal>{{Reason::out_of_memory, offer.error()}};
     channels[session].setup = std::move(*setup);
-    if (request.name != "late") return Offered{std::move(*offer), session};
+    std::uint32_t interface = 0;
+    while (interface + 1 < told.size() && told[interface].name != request.interface) ++interface;
+    if (request.interface.empty()) interface = 0;
+    if (request.name != "late") return Offered{std::move(*offer), session, interface};
     late = [this, session,
             answer = std::make_shared<AttachAnswer>(Offered{std::move(*offer), session})] {
       control->answer(session, *answer);
@@ -77,6 +80,7 @@ struct TestSidecar : ControlHandler {
     listeners.erase(it);
     return Reason::none;
   }
+  [[nodiscard]] std::span<const InterfaceInfo> interfaces() const override { return told; }
   std::string status(const ControlPeer&, std::string_view query) override {
     return query == "long" ? std::string(6'000'000, 'x')
                            : "channels: " + std::to_string(channels.size());
@@ -96,6 +100,7 @@ struct TestSidecar : ControlHandler {
   std::function<void()> late;
   Instant late_at = never;
   ControlServer* control = nullptr;
+  std::vector<InterfaceInfo> told;  // what interfaces() says
   ControlPeer peer;
   std::map<std::uint32_t, Channel> channels;
   std::map<std::uint16_t, std::uint32_t> listeners;

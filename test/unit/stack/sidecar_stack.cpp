@@ -4,14 +4,13 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <string>
 #include <thread>
 
 #include <proa/sidecar.hpp>
 
-#include "../ipc/control_pair.hpp"
+#include "echo_sidecar.hpp"
 
 namespace proa {
 namespace {
@@ -20,37 +19,6 @@ using namespace proa::test;
 using namespace std::chrono_literals;
 
 const Endpoint somewhere{IpAddress::v4(10, 0, 0, 1), 7000};
-
-/// A thread that is control thread and engine in one; engines spin, so that the client may sleep.
-struct EchoSidecar {
-  explicit EchoSidecar(const char* name) {
-    ControlServerOptions options;
-    options.path = path = socket_path(name);
-    options.mode = 0600;
-    control = must(ControlServer::open(options, sidecar));
-    sidecar.control = control.get();
-    thread = std::thread{[this] {
-      std::map<std::uint32_t, EchoEngine> engines;
-      while (!stop.load()) {
-        control->serve(engines.empty() ? Duration{1ms} : Duration{0});
-        for (auto& [session, channel] : sidecar.channels)
-          if (channel.server) engines.try_emplace(session, *channel.server).first->second.turn();
-        std::erase_if(engines, [&](const auto& e) { return sidecar.channels.count(e.first) == 0; });
-      }
-    }};
-  }
-  ~EchoSidecar() {
-    stop.store(true);
-    thread.join();
-  }
-  [[nodiscard]] std::string options() const { return "name=test timeout=5s socket=" + path; }
-
-  std::string path;
-  TestSidecar sidecar;
-  std::unique_ptr<ControlServer> control;
-  std::atomic<bool> stop{false};
-  std::thread thread;
-};
 
 Stack<Sidecar>::Options parsed(const EchoSidecar& boat) {
   auto options = Stack<Sidecar>::Options::parse(boat.options());
