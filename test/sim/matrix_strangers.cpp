@@ -268,11 +268,16 @@ TEST_CASE(
     header.type = type;
     header.number = PacketNumber{stranger.random().next32()};
     stranger.send(hosts[0].address, header, whole_message(1));
-    header.source_flow ^= 1U;  // another incarnation of the peer
-    header.type = PacketType::data;
-    stranger.send(hosts[0].address, header, reset_frame());
     hosts.run_for(10us);
   }
+  // Another incarnation of the peer: all is as it should be but its own flow id.
+  PacketHeader other = forged();
+  other.source_flow ^= 1U;
+  other.number = PacketNumber{latest_number[0] + 1};
+  other.set(HeaderFlag::acks);
+  other.largest_acked = PacketNumber{latest_number[target]};
+  stranger.send(hosts[0].address, other, reset_frame());
+  hosts.run_for(100us);
   CHECK(world.state() == before);
   world.exchange();
   CHECK(stream.right());

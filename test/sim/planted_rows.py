@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Plants a bug for every row of TEST-MATRIX part A and demands that the row's own test finds it.
+
+usage: planted_rows.py SOURCE LIBRARY CATCH_MAIN SCRATCH COMPILER...
+       (ONLY=A7 in the environment: that row alone, with the last words of a test that stays green)
+
+The machinery is planted_bugs.py's. A row's case runs with few seeds and stops at its first failed check; what the check
+says must be one of the bug's symptoms, so that a crash or another row's check counts for nothing.
+"""
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True  # the source tree stays as it is
+from planted_bugs import Bug, build, write_overlay  # noqa: E402  (the line above comes first)
+
+PROGRAM_OF = {
+    **dict.fromkeys(("A1", "A2", "A3", "A9", "A22"), "matrix_delivery"),
+    **dict.fromkeys(("A4", "A4c"), "matrix_goodput"),
+    **dict.fromkeys(("A5", "A6"), "matrix_outage"),
+    **dict.fromkeys(("A7", "A8", "A10"), "matrix_gaps"),
+    **dict.fromkeys(("A12", "A13", "A14"), "matrix_reordering"),
+    **dict.fromkeys(("A15", "A18"), "matrix_rate"),
+    **dict.fromkeys(("A16", "A21"), "matrix_strangers"),
+    **dict.fromkeys(("A20", "A28", "A28l"), "matrix_memory"),
+    **dict.fromkeys(("A24", "A27"), "matrix_paths"),
+    **dict.fromkeys(("A25", "A26"), "matrix_nic"),
+    "A11": "matrix_tail", "A17": "matrix_incast", "A19": "matrix_path",
+}
+# Where a row has cases of minutes: one that is quick. Else its tag.
+CASES = {
+    "A4": "goodput falls*",
+    "A4c": "Cubic's goodput*",
+    "A28": "A28: memory for one message only*",
+    "A28l": "Many flows over very little memory*",
+}
+
+
+class Row(Bug):
+    """Each of `rows` has to find it."""
+
+    def __init__(self, rows, name, file, old, new, *symptoms):
+        super().__init__("", name, file, old, new, *symptoms)
+        self.rows = rows.split()
+
+
+ROWS = [
+    Row("A1", "a SYN is repeated once only", "transport/flow_transmit.hpp",
+        "  timers_.arm(FlowTimer::handshake, later(now, std::min(wait, options_->probe_max)));",
+        "  if (!planted::bug(@) || handshakes_sent_ < 2)\n"
+        "    timers_.arm(FlowTimer::handshake, later(now, std::min(wait, options_->probe_max)));\n"
+        "  else\n"
+        "    timers_.cancel(FlowTimer::handshake);",
+        "everything_arrived"),
+    Row("A2", "what comes right behind a hole closes it", "transport/reassembly.hpp",
+        "    if (part.offset <= message.prefix) {",
+        "    if (part.offset <= message.prefix + (planted::bug(@) && message.prefix != 0 ? size : 0)) {",
+        "lost, repeated, out of order or altered"),
+    Row("A3", "a packet that claims no trailer is believed", "transport/integrity.hpp",
+        "    if (!sealed || crc32c",
+        "    if (!sealed && planted::bug(@)) return body;\n    if (!sealed || crc32c",
+        "a corrupt datagram was accepted"),
+    Row("A4", "each loss is taken for two", "transport/sender_loss.hpp",
+        "  ++loss.lost_packets;",
+        "  loss.lost_packets += planted::bug(@) ? 4 : 1;",
+        "rate[ppm] >= 0.90 * rate[0]", "rate[ppm] >= 0.98 * rate[0]"),
+    Row("A4c", "Cubic forgets what Reno would have", "transport/cubic.hpp",
+        "    if (scaled(now_.curve.window(now_.curve.steps(elapsed))) < now_.reno)",
+        "    if (!planted::bug(@) && scaled(now_.curve.window(now_.curve.steps(elapsed))) < now_.reno)",
+        "measured >= 0.7 * expected"),
+    Row("A5 A11", "the wait for a probe grows fourfold", "transport/probe.hpp",
+        "(doublings - 1)), options.probe_max);",
+        "((planted::bug(@) ? 2 : 1) * (doublings - 1))), options.probe_max);",
+        "resumption.took <= resumption.allowed", "expected_probe_wait"),
+    Row("A6", "whoever asks counts as heard", "transport/flow.hpp",
+        "  if (timers_.take_expired(FlowTimer::probe, now)) sender_.on_probe_timer(now);",
+        "  if (timers_.take_expired(FlowTimer::probe, now)) {\n"
+        "    sender_.on_probe_timer(now);\n"
+        "    if (planted::bug(@)) timers_.arm(FlowTimer::idle, later(now, idle_limit_));\n"
+        "  }",
+        "scene.all_ended()"),
+    Row("A6", "a partition is called a close", "transport/flow.hpp",
+        "FlowInput::gone_silent, Reason::idle_timeout,",
+        "FlowInput::gone_silent, planted::bug(@) ? Reason::closed_by_peer : Reason::idle_timeout,",
+        "Reason::idle_timeout"),
+    Row("A5 A7 A8", "what was sent again stays on the list for once more", "transport/send_queue.hpp",
+        "    (void)lost_.remove(written);  // a prefix of the first range: never needs another range",
+        "    if (!planted::sometimes(@, 4)) (void)lost_.remove(written);",
+        "lost * 110 / 100", "std::uint64_t{105}", "resumption.resent_bytes <="),
+    Row("A9", "a repeated part moves the end back", "transport/reassembly.hpp",
+        "    if (end <= message.prefix && part.total != 0) return repeated();",
+        "    if (!planted::bug(@) && end <= message.prefix && part.total != 0) return repeated();",
+        "lost, repeated, out of order or altered", "everything_arrived", "broken invariant"),
+    Row("A10", "no timer for what is nearly lost", "transport/sender_loss.hpp",
+        "        loss_deadline_ = std::min(loss_deadline_, overdue);",
+        "        if (!planted::bug(@)) loss_deadline_ = std::min(loss_deadline_, overdue);",
+        "run.probes == 0", "allowed.count()"),
+    Row("A11", "the first probe is as late as the others", "transport/probe.hpp",
+        "  if (sent_in_a_row == 0) return",
+        "  if (sent_in_a_row == 0 && !planted::bug(@)) return",
+        "tail.sent.size() == k + 1", "200us"),
+    Row("A12", "the reordering window stays as it was", "transport/loss.hpp",
+        "    window_steps_ = std::min<std::uint64_t>(window_steps_ + 1,",
+        "    window_steps_ = std::min<std::uint64_t>(window_steps_ + (planted::bug(@) ? 0U : 1U),",
+        "info.resent_bytes", "info.packets_lost"),
+    Row("A12", "three later packets prove a loss whatever the path does", "transport/loss.hpp",
+        "    return reordering_seen_ == 0 && later_acked",
+        "    return (reordering_seen_ == 0 || planted::bug(@)) && later_acked",
+        "info.resent_bytes", "info.packets_lost"),
+    Row("A13", "a SYN that comes again is accepted again", "transport/flow_receive.hpp",
+        "    if (is_established(state_)) receiver_.ack_at_once();\n    return;",
+        "    if (is_established(state_)) receiver_.ack_at_once();\n"
+        "    if (planted::bug(@)) established_pending_ = true;\n    return;",
+        "established twice"),
+    Row("A13 A21", "any packet number ahead is the flow's", "transport/ack_tracker.hpp",
+        "      return number.since(largest_) <= packet_number_window ? Verdict::fresh",
+        "      return planted::bug(@) || number.since(largest_) <= packet_number_window ? Verdict::fresh",
+        "another incarnation's packet was accepted", "world.state() == before"),
+    Row("A21", "whose flow a packet is goes by one id", "transport/flow_receive.hpp",
+        "  if (state_ == FlowState::finished) return Drop::flow_ended;\n"
+        "  if (header.source_flow",
+        "  if (state_ == FlowState::finished) return Drop::flow_ended;\n"
+        "  if (!planted::bug(@) && header.source_flow",
+        "world.state() == before"),
+    Row("A14", "answers to repetitions are not repeated", "transport/receiver.hpp",
+        "    if (repetitions_ < repeat_acks_max) ++repetitions_;",
+        "    if (!planted::bug(@) && repetitions_ < repeat_acks_max) ++repetitions_;",
+        "0.5 * best", "everything_arrived"),
+    Row("A15", "a credit window does not grow", "transport/credit.hpp",
+        "std::max(2 * window_, options_->credit_window_first);",
+        "std::max(planted::bug(@) ? window_ : 2 * window_, options_->credit_window_first);",
+        "filled >= path.bdp"),
+    Row("A16", "an answer waits for nobody to ask", "transport/flow_transmit.hpp",
+        "  if (handshakes_sent_ < 255) ++handshakes_sent_;",
+        "  if (handshakes_sent_ < 255 && (!planted::bug(@) || state_ == FlowState::syn_sent)) ++handshakes_sent_;",
+        "victims.bytes <= 3"),
+    Row("A16", "what a stranger opened half-way stays for ten minutes", "transport/flow.hpp",
+        "later(now, options.accept_limit));",
+        "later(now, (planted::bug(@) ? 120 : 1) * options.accept_limit));",
+        "flow_count() == 0"),
+    Row("A17", "Swift heeds no loss", "transport/swift.hpp",
+        "    return lost_packets_ > margin &&",
+        "    return !planted::bug(@) && lost_packets_ > margin &&",
+        "got.jain", "got.p99", "got.goodput"),
+    Row("A18", "CE marks are counted and not told", "transport/receiver.hpp",
+        "    if (ce_marked_ != 0) out.ecn(ce_marked_);",
+        "    if (ce_marked_ != 0 && !planted::bug(@)) out.ecn(ce_marked_);",
+        "marked <= 0.7 * unmarked", "0.7 * window"),
+    Row("A18", "only the first CE mark counts", "transport/flow_receive.hpp",
+        "  if (more == 0 || more > (1U << 20U)) return;",
+        "  if (more == 0 || more > (1U << 20U) || (planted::bug(@) && peer_ce_marked_ != 0)) return;",
+        "marked <= 0.7 * unmarked", "0.7 * window"),
+    Row("A19", "a black hole needs one more loss than there are probes", "transport/flow_receive.hpp",
+        "  if (resolved.large_lost >= black_hole_losses)",
+        "  if (resolved.large_lost >= (planted::bug(@) ? 64 : 1) * black_hole_losses)",
+        "repaired", "timeouts <= 6.0"),
+    Row("A19", "probes of a doubtful path are full-sized", "transport/sender.hpp",
+        "    return probes_in_a_row_ > 1 || peer_refused_;",
+        "    return (probes_in_a_row_ > 1 && !planted::bug(@)) || peer_refused_;",
+        "repaired", "timeouts <= 6.0"),
+    Row("A19", "a size once lost is never tried again", "transport/path_mtu.hpp",
+        "    if (now >= raise_at_) open_search();",
+        "    if (now >= raise_at_ && !planted::bug(@)) open_search();",
+        "full_size"),
+    Row("A19", "a router's word is believed", "transport/flow.hpp",
+        "    if (is_established(state_) && mtu_.packet_bytes() > mtu_.base())\n",
+        "    if (planted::bug(@)) (void)mtu_.on_black_hole({});\n"
+        "    if (is_established(state_) && mtu_.packet_bytes() > mtu_.base())\n",
+        "packet_bytes == 8972"),
+    Row("A20", "an application without room stops those behind it", "engine/turn.hpp",
+        "        bits[word] &= ~(std::uint64_t{1} << bit);",
+        "        bits[word] &= ~(std::uint64_t{1} << bit);\n"
+        "      else if (planted::bug(@))\n        return true;",
+        "0.95 * undisturbed", "all_here"),
+    Row("A20", "who reads again does not say so", "transport/flow_receive.hpp",
+        "    receiver_.raise_credit(*memory_);\n",
+        "    if (!planted::bug(@)) receiver_.raise_credit(*memory_);\n",
+        "2 * 40us", "arrived()"),
+    Row("A21", "answers are not limited", "engine/receive.hpp",
+        "  if (!answers_.allow(now_)) return false;",
+        "  if (!answers_.allow(now_) && !planted::bug(@)) return false;",
+        "64 + 10'000 * seconds"),
+    Row("A21", "a packet is heeded whose acknowledgement is of nothing", "transport/flow_receive.hpp",
+        "  if (resolved.acks_unsent) return Drop",
+        "  if (resolved.acks_unsent && !planted::bug(@)) return Drop",
+        "world.state() == before"),
+    Row("A22", "numbers are compared as numbers", "transport/sent_packets.hpp",
+        "return number.before(next()); }",
+        "return (planted::bug(@) ? number.wire() < next().wire() : number.before(next())); }",
+        "everything_arrived"),
+    Row("A22", "what is below the largest is found by size", "transport/ack_tracker.hpp",
+        "    if (number.after(largest_))\n",
+        "    if (planted::bug(@) ? number.wire() > largest_.wire() : number.after(largest_))\n",
+        "everything_arrived"),
+    Row("A24", "the first path that is answered is taken for the right one", "transport/path_probe.hpp",
+        "result.engine, result.engine == wanted_};",
+        "result.engine, planted::bug(@) || result.engine == wanted_};",
+        "mesh.handed_over() == before"),
+    Row("A25", "a full ring is not counted", "engine/tx_queue.hpp",
+        "      ++ring_full_;",
+        "      if (!planted::bug(@)) ++ring_full_;",
+        "tx_ring_full > 0"),
+    Row("A25", "what the NIC refuses is forgotten", "engine/tx_queue.hpp",
+        "    filled_count_ -= taken;",
+        "    if (planted::bug(@)) {\n"
+        "      nic_->release(std::span{filled_}.subspan(taken, filled_count_ - taken));\n"
+        "      taken = filled_count_;\n"
+        "    }\n"
+        "    filled_count_ -= taken;",
+        "packets_lost == 0"),
+    Row("A25", "an empty pool is not counted", "engine/tx_queue.hpp",
+        "        ++pool_empty_;",
+        "        if (!planted::bug(@)) ++pool_empty_;",
+        "tx_pool_empty > 0"),
+    Row("A26", "a late poll is taken for loss and delay", "engine/receive.hpp",
+        "Arrival arrival{now_, now_ - drained_at_, false};",
+        "Arrival arrival{now_, planted::bug(@) ? Duration{} : now_ - drained_at_, false};",
+        "slowest <", "after.packets_lost == before.packets_lost", "collapsed == 0"),
+    Row("A26", "what a packet lay before a late poller is taken for delay", "transport/receiver.hpp",
+        "    const bool late = arrival.uncertainty",
+        "    const bool late = !planted::bug(@) && arrival.uncertainty",
+        "slowest <", "collapsed == 0"),
+    Row("A27", "a full inbox swallows without a word", "engine/handover_inline.hpp",
+        "what, via, index_)) return Drop::handover_full;",
+        "what, via, index_)) return planted::bug(@) ? Drop::none : Drop::handover_full;",
+        "dropped > 0"),
+    Row("A27", "an inbox's places get lost", "engine/handover.hpp",
+        "      while (!free_.push(slot)) {  // it has room for every slot there is",
+        "      while (!planted::sometimes(@, 64) && !free_.push(slot)) {",
+        "dropped == 0", "received() =="),
+    Row("A28", "the block kept back is kept for ever", "engine/turn.hpp",
+        "!host.flow.take_memory(now_, true)) return",
+        "!host.flow.take_memory(now_, !planted::bug(@))) return",
+        "CHECK( all )"),
+    Row("A28l", "who waits for memory is not asked again", "engine/turn.hpp",
+        "  memory_wanted_ = for_each_app",
+        "  if (planted::bug(@)) return;\n  memory_wanted_ = for_each_app",
+        "looks <=", "stream.right()"),
+]
+
+
+def build_case(source, libraries, scratch, compiler, program):
+    grid = f'-DPROA_GOODPUT_GRID="{source}/test/sim/goodput_grid.txt"'
+    return build(source, libraries, scratch, compiler, program, [grid])
+
+
+def run(scratch, row, number, how_many):
+    """A row until its first failed check: the exit code and what is said of it."""
+    done = subprocess.run([f"{scratch}/{PROGRAM_OF[row]}", CASES.get(row, f"[{row}]"), "--abort"], check=False,
+                          timeout=300, capture_output=True, text=True,
+                          env={**os.environ, "PROA_SIM_SEEDS": how_many, "PROA_PLANTED": str(number)})
+    return done.returncode, " ".join((done.stdout + done.stderr).split())  # Catch2 breaks lines
+
+
+def missed(scratch, number, bug, row):
+    """Nothing when the row's check names one of the symptoms."""
+    said = ""
+    for how_many in ("few", "short"):
+        code, said = run(scratch, row, number, how_many)
+        if code != 0 and any(symptom in said for symptom in bug.symptoms):
+            return ""
+    return f"{row} did not catch {number}, {bug.name}; expected one of {bug.symptoms}; last words:\n{said[-1500:]}"
+
+
+def main():
+    source, libraries, scratch = pathlib.Path(sys.argv[1]), sys.argv[2:4], pathlib.Path(sys.argv[4])
+    compiler = sys.argv[5:]
+    only = os.environ.get("ONLY", "")
+    chosen = [(n, bug, row) for n, bug in enumerate(ROWS, 1) for row in bug.rows if only in ("", row, str(n))]
+    problem = write_overlay(source, scratch / "include", ROWS)
+    if problem:
+        print(problem)
+        return 1
+    programs = sorted({PROGRAM_OF[row] for _, _, row in chosen})
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+        if not all(workers.map(lambda program: build_case(source, libraries, scratch, compiler, program), programs)):
+            print("a row with planted bugs does not compile")
+            return 1
+        words = [said for said in workers.map(lambda choice: missed(scratch, *choice), chosen) if said]
+    print(*words, sep="\n")
+    print(f"{len(chosen) - len(words)} of {len(chosen)} planted bugs caught by their rows")
+    return 1 if words else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
