@@ -48,8 +48,11 @@ TEST_CASE("Deadlines of idle flows, spread over a second, come together in a few
   for (std::uint32_t i = 0; i < entries; ++i)
     wheel.arm_no_later_than(i, start + 30s + i * (Duration{1s} / entries));
   std::uint32_t wakes = 0;
-  for (Instant at = wheel.next_expiry(); at != never; at = wheel.next_expiry(), ++wakes)
-    static_cast<void>(expire(wheel, at));
+  for (Instant now = start; wheel.size() != 0; static_cast<void>(expire(wheel, now))) {
+    if (wheel.next_expiry() <= now) continue;  // more of what it woke for
+    now = wheel.next_expiry();
+    ++wakes;
+  }
   CHECK(wakes <= 64);
 }
 
