@@ -26,7 +26,7 @@ inline std::size_t open_descriptors() {
 }
 
 /// Serves channels with an echo engine each; whoever misbehaves is put ashore and counted.
-struct Boat final : TestSidecar {
+struct Boat : TestSidecar {
   struct Served {
     std::unique_ptr<ChannelServer> server;
     std::unique_ptr<EchoEngine> engine;
