@@ -17,9 +17,8 @@ inline Expected<ChannelHandle> ChannelClient::connect(const Endpoint& peer,
   return handle;
 }
 
-inline Expected<MessageNumber> ChannelClient::send(ChannelHandle handle,
-                                                   std::span<const std::byte> bytes,
-                                                   bool notify) noexcept {
+[[gnu::always_inline]] inline Expected<MessageNumber> ChannelClient::send(
+    ChannelHandle handle, std::span<const std::byte> bytes, bool notify) noexcept {
   const auto flow = may_send(handle, bytes.size());
   if (!flow) return failed(flow.error());
   const auto length = static_cast<std::uint32_t>(bytes.size());

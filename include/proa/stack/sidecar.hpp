@@ -157,12 +157,18 @@ class Sidecar {
   }
   [[nodiscard]] Reason send(FlowHandle flow, const MessageBlock& block, bool notify,
                             MessageNumber& number) noexcept {
-    return taken(channels_.send(flow, block, notify), number);
+    const auto to = channels_.named(flow);
+    if (ClientMemory::channel_of(block) == to.channel) [[likely]]
+      return taken(to.client.send_block(to.flow, block, notify), number);
+    const Reason why = send_copy(flow, {block.data, block.length}, notify, number);
+    if (why == Reason::none) home().memory().release(block);  // another interface's memory
+    return why;
   }
   [[nodiscard]] Reason send_copy(FlowHandle flow, std::span<const std::byte> bytes, bool notify,
                                  MessageNumber& number) noexcept {
-    const auto to = channels_.named(flow);
-    return taken(to.client.send(to.flow, bytes, notify), number);
+    if (SidecarChannels::is_first(flow)) [[likely]]
+      return taken(channels_.first().send({flow.value}, bytes, notify), number);
+    return send_copy_further(flow, bytes, notify, number);
   }
   [[nodiscard]] Expected<void> close(FlowHandle flow, Instant deadline) noexcept {
     const auto of = channels_.named(flow);
@@ -259,6 +265,13 @@ class Sidecar {
     if (!done) return done.error();
     number = *done;
     return Reason::none;
+  }
+
+  /// Apart, so that the way of a single channel is inlined as a whole.
+  [[gnu::noinline]] Reason send_copy_further(FlowHandle flow, std::span<const std::byte> bytes,
+                                             bool notify, MessageNumber& number) noexcept {
+    const auto to = channels_.named(flow);
+    return taken(to.client.send(to.flow, bytes, notify), number);
   }
 
   Sidecar(SidecarChannels::Answer attached, const Options& options)

@@ -80,17 +80,22 @@ class SidecarChannels {
 
   // --- flows and their channels ---
 
+  [[nodiscard]] static bool is_first(FlowHandle flow) noexcept {
+    return flow.value >> ChannelHandle::bits == 0;
+  }
+  [[nodiscard]] ChannelClient& first() noexcept { return client(0); }
+
   struct Named {
     ChannelClient& client;
     ChannelHandle flow;
     std::uint32_t channel;
   };
   [[nodiscard]] Named named(FlowHandle flow) noexcept {
-    const std::uint32_t channel = flow.value >> ChannelHandle::bits;
-    // A channel that is not there: the first one knows no such name.
-    if (channel == 0 || channel >= count_) [[likely]]
-      return {client(0), {flow.value}, 0};
-    return {client(channel), {flow.value & ((1U << ChannelHandle::bits) - 1)}, channel};
+    // Without a branch, so that there is one call to inline. A channel that is not there: the first
+    // one knows no such name.
+    const std::uint32_t wanted = flow.value >> ChannelHandle::bits;
+    const std::uint32_t channel = wanted < count_ ? wanted : 0;
+    return {client(channel), {flow.value - (channel << ChannelHandle::bits)}, channel};
   }
   [[nodiscard]] static FlowHandle handle(std::uint32_t channel, ChannelHandle flow) noexcept {
     return {(channel << ChannelHandle::bits) | flow.value};
@@ -119,17 +124,6 @@ class SidecarChannels {
     if (!block) return failed(Reason::out_of_memory);
     return *block;
   }
-  /// The block of another channel's memory is copied.
-  [[nodiscard]] Expected<MessageNumber> send(FlowHandle flow, const MessageBlock& block,
-                                             bool notify) noexcept {
-    const Named to = named(flow);
-    if (ClientMemory::channel_of(block) == to.channel) [[likely]]
-      return to.client.send_block(to.flow, block, notify);
-    const auto number = to.client.send(to.flow, {block.data, block.length}, notify);
-    if (number) home_->memory().release(block);
-    return number;
-  }
-
   // --- all channels at once ---
 
   /// The next event, and whose it is. After each the next channel is asked first.
