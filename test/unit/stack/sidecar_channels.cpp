@@ -131,7 +131,7 @@ TEST_CASE("whichever interface has an event wakes a sleeper", "[stack][sidecar]"
   Net net = board(boat, " spin=0us");
   const std::array<FlowHandle, 2> flows{net.connect(at_left, 10s).value(),
                                         net.connect(at_right, 10s).value()};
-  for (int i = 0; i < 100; ++i) {
+  for (std::size_t i = 0; i < 100; ++i) {
     REQUIRE(net.send(flows[i % 2], pattern(1, 20)));
     if (i % 4 < 2) {
       REQUIRE(net.wait(10s));
