@@ -9,7 +9,6 @@
 #include <vector>
 
 #include <proa/engine/app_side.hpp>
-#include <proa/engine/interface_options.hpp>
 #include <proa/ipc/channel_server.hpp>
 
 namespace proa::sidecar {
@@ -90,11 +89,8 @@ class ChannelAppSide {
 
   // --- who sits where ---
 
-  /// `stays`: no other interface is any better.
-  void seat(std::uint32_t app, ChannelServer& channel, std::uint32_t user,
-            bool stays = false) noexcept {
+  void seat(std::uint32_t app, ChannelServer& channel, std::uint32_t user) noexcept {
     seats_[app] = Seat{&channel, user};
-    seats_[app].stays = stays;
     taken_.push_back(app);
   }
   /// Its engine holds no flow of it any more.
@@ -107,19 +103,6 @@ class ChannelAppSide {
     return seats_[app].channel != nullptr;
   }
   [[nodiscard]] ChannelServer& channel(std::uint32_t app) noexcept { return *seats_[app].channel; }
-
-  /// A channel without flows and listeners goes where its first peer can be reached: `elsewhere`
-  /// are the other interfaces, which outlive this.
-  void know_elsewhere(std::span<const InterfacePlan> elsewhere) noexcept { elsewhere_ = elsewhere; }
-  [[nodiscard]] bool wants_to_move(std::uint32_t app) const noexcept {
-    return seats_[app].moves_to.has_value();
-  }
-  [[nodiscard]] const IpAddress& moves_to(std::uint32_t app) const noexcept {
-    return *seats_[app].moves_to;
-  }
-  void count_listener(std::uint32_t app, bool more) noexcept {
-    seats_[app].listeners += more ? 1U : ~0U;
-  }
 
   /// Some channel is not served any more, or was left.
   [[nodiscard]] bool attention() const noexcept { return attention_; }
@@ -158,9 +141,6 @@ class ChannelAppSide {
     bool wants_room = false;  // events wait for its ring
     bool stuck = false;       // its oldest request waits for the network
     bool left = false;
-    bool stays = false;
-    std::uint32_t listeners = 0;
-    std::optional<IpAddress> moves_to{};  // the peer that this interface does not reach
   };
 
   template <class EngineT>
@@ -170,10 +150,6 @@ class ChannelAppSide {
     Instant now;
     std::uint32_t app;
 
-    bool connect_waits(const Endpoint& peer) noexcept {
-      return !side.elsewhere_.empty() && !engine.interface().source_for(peer.address) &&
-             side.wish_to_move(app, peer.address);
-    }
     Expected<std::uint32_t> connect(ChannelHandle handle, const Endpoint& peer,
                                     Instant deadline) noexcept {
       if (side.flows_of_user(side.seats_[app].user) >= side.flows_per_user_)
@@ -212,18 +188,6 @@ class ChannelAppSide {
     }
   };
 
-  [[nodiscard]] bool wish_to_move(std::uint32_t app, const IpAddress& peer) noexcept {
-    Seat& seat = seats_[app];
-    if (seat.stays || seat.listeners != 0 || seat.channel->open_flows() != 0) return false;
-    const bool reached =
-        std::any_of(elsewhere_.begin(), elsewhere_.end(),
-                    [&](const InterfacePlan& plan) { return plan.source_for(peer).has_value(); });
-    if (!reached) return false;
-    seat.moves_to = peer;
-    attention_ = true;
-    return true;
-  }
-
   /// Channels are few, flows many: counted when one is opened.
   [[nodiscard]] std::uint32_t flows_of_user(std::uint32_t user) const noexcept {
     std::uint32_t flows = 0;
@@ -235,7 +199,6 @@ class ChannelAppSide {
   std::vector<Seat> seats_;
   std::vector<std::uint32_t> taken_;
   std::uint32_t flows_per_user_;
-  std::span<const InterfacePlan> elsewhere_;
   bool attention_ = false;
 };
 

@@ -154,38 +154,18 @@ Daemon::ConfirmAnswer Daemon::serve(Application& a) {
   auto server = a.setup->serve();
   if (!server) return fail(server.error());
   a.server = std::move(*server);
-  if (!serve_at_its_engine(a, false)) {
+  EngineCommand command;
+  command.kind = EngineCommand::Kind::serve;
+  command.app = a.app;
+  command.user = a.peer.uid;
+  command.channel = a.server.get();
+  if (!link(a.engine).post(command)) {
     a.server.reset();
     return fail("the engine does not answer");
   }
   a.setup.reset();
   log_(LogLevel::debug, "{} (pid {}, uid {}) attached", a.name, a.peer.pid, a.peer.uid);
   return {};
-}
-
-bool Daemon::serve_at_its_engine(const Application& a, bool stays) {
-  EngineCommand command;
-  command.kind = EngineCommand::Kind::serve;
-  command.app = a.app;
-  command.user = a.peer.uid;
-  command.channel = a.server.get();
-  command.stays = stays;
-  return link(a.engine).post(command);
-}
-
-/// An engine has let go of a channel: another interface reaches its first peer.
-void Daemon::move(Applications::iterator application, const IpAddress& peer) {
-  Application& a = application->second;
-  if (a.leaving || a.session == 0) return forget(application);
-  const auto interface = interface_to(peer);
-  const auto engine = interface ? roomiest_engine(*interface) : std::nullopt;
-  if (engine) {
-    engines_[a.engine].free_apps.push_back(a.app);
-    a.engine = *engine;
-    a.app = engines_[*engine].free_apps.back();
-    engines_[*engine].free_apps.pop_back();
-  }
-  if (!serve_at_its_engine(a, !engine)) control_->end(a.session);
 }
 
 std::optional<Reason> Daemon::listen(std::uint32_t session, std::uint32_t request,

@@ -105,9 +105,6 @@ void Daemon::take_answer(std::uint32_t engine, const EngineAnswer& answer) {
       it->second.leaving = true;
       if (it->second.session != 0) control_->end(it->second.session);
       return;
-    case EngineAnswer::Kind::moved:
-      if (it != applications_.end()) move(it, answer.peer);
-      return;
     case EngineAnswer::Kind::retired:
       if (it != applications_.end()) forget(it);
       return;

@@ -91,8 +91,6 @@ class Daemon final : public ControlHandler {
   void forget(Applications::iterator application);
   void take_answers();
   void take_answer(std::uint32_t engine, const EngineAnswer& answer);
-  void move(Applications::iterator application, const IpAddress& peer);
-  [[nodiscard]] bool serve_at_its_engine(const Application& application, bool stays);
   void stop_engines();
   void wait_for_answers(Duration at_most);
   [[nodiscard]] Status gather();

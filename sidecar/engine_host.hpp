@@ -20,8 +20,7 @@ struct EngineHostOptions {
   Duration spin_for{};
   std::uint32_t flows_per_user = 65'536;
   Duration linger{};
-  std::int32_t core = -1;                // -1: not pinned
-  std::vector<InterfacePlan> elsewhere;  // the other interfaces of this sidecar
+  std::int32_t core = -1;  // -1: not pinned
 };
 
 class EngineHost {

@@ -62,7 +62,6 @@ struct EngineCommand {
   std::uint32_t request = 0;
   std::uint16_t port = 0;
   bool shared = false;               // listen: with other channels of the same user
-  bool stays = false;                // serve: no other interface reaches what it wants
   ChannelServer* channel = nullptr;  // stays the control thread's; used until `retired`
   EngineReport* report = nullptr;
 };
@@ -71,7 +70,6 @@ struct EngineAnswer {
   enum class Kind : std::uint8_t {
     listened,  // of listen and unlisten: `reason`
     broken,    // application `app` broke the protocol: `fault`, or left: none
-    moved,     // the engine has let go of channel `app`: it wants to reach `peer`
     retired,   // the engine has nothing of channel `app` any more
     reported,
     conflict,  // another station claims an address of the interface; told once
@@ -84,7 +82,6 @@ struct EngineAnswer {
   std::uint32_t app = 0;
   std::uint32_t session = 0;
   std::uint32_t request = 0;
-  IpAddress peer{};
   NicNotice notice{};
 };
 

@@ -37,7 +37,6 @@ class EngineThread final : public EngineHost {
     if (timer_.descriptor() < 0)
       throw std::runtime_error{"no descriptor for a timer; raise the limit of open files"};
     if (engine_.group().takes_handovers()) bell_ = engine_.group().bell(engine_.index());
-    apps_.know_elsewhere(options_.elsewhere);
     watched_.reserve(fixed_descriptors + options.engine.apps_max);
   }
   ~EngineThread() override { join(); }
@@ -117,18 +116,16 @@ class EngineThread final : public EngineHost {
     switch (c.kind) {
       case Kind::serve:
         leaving_[c.app] = {};
-        return apps_.seat(c.app, *c.channel, c.user, c.stays);
+        return apps_.seat(c.app, *c.channel, c.user);
       case Kind::abandon:
         return abandon(c.app, Reason::application_gone);
       case Kind::listen: {
         const auto done = engine_.listen(c.app, c.port, {c.shared, c.user});
-        if (done && apps_.seated(c.app)) apps_.count_listener(c.app, true);
         return link_.answer({EngineAnswer::Kind::listened, done ? Reason::none : done.error(),
                              ChannelFault::none, c.app, c.session, c.request});
       }
       case Kind::unlisten: {
         const bool done = engine_.unlisten(c.app, c.port);
-        if (done && apps_.seated(c.app)) apps_.count_listener(c.app, false);
         return link_.answer({EngineAnswer::Kind::listened,
                              done ? Reason::none : Reason::invalid_argument, ChannelFault::none,
                              c.app, c.session, c.request});
@@ -207,7 +204,6 @@ class EngineThread final : public EngineHost {
     ChannelServer& channel = apps_.channel(app);
     Leaving& leaving = leaving_[app];
     if (!leaving.now) {
-      if (apps_.wants_to_move(app) && channel.serving() && !apps_.left(app)) return move(app);
       if (channel.serving() && !apps_.left(app)) return;
       const bool caught = channel.fault() != ChannelFault::none;
       abandon(app, caught ? Reason::channel_violation : Reason::application_gone);
@@ -227,15 +223,6 @@ class EngineThread final : public EngineHost {
     leaving = {};
     apps_.unseat(app);
     link_.answer({EngineAnswer::Kind::retired, Reason::none, ChannelFault::none, app});
-  }
-
-  /// Its memory must be nobody's here any more: flows that have ended still answer for a while.
-  void move(std::uint32_t app) noexcept {
-    if (engine_.flow_count(app) != 0 || !link_.can_answer()) return;
-    EngineAnswer answer{EngineAnswer::Kind::moved, Reason::none, ChannelFault::none, app};
-    answer.peer = apps_.moves_to(app);
-    apps_.unseat(app);
-    link_.answer(answer);
   }
 
   // --- sleeping ---

@@ -40,12 +40,6 @@ EngineHostOptions host_options(const Config& config, const InterfaceConfig& inte
   out.flows_per_user = config.quotas.flows_per_user;
   out.linger = config.applications.linger;
   if (!interface.cores.empty()) out.core = static_cast<std::int32_t>(interface.cores[of_interface]);
-  // Only their routes matter: any station will do.
-  for (const InterfaceConfig& other : config.interfaces)
-    if (&other != &interface)
-      if (auto plan =
-              InterfacePlan::make(interface_options(other, MacAddress{{2, 0, 0, 0, 0, 1}}, 1500)))
-        out.elsewhere.push_back(std::move(*plan));
   EngineOptions& e = out.engine;
   e.index = of_interface;
   e.flows_max = config.engine.flows;

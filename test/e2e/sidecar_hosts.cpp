@@ -147,7 +147,6 @@ TEST_CASE("Applications behind two interfaces of one sidecar talk without any NI
   const ChildProcess far = echo_server(hosts.scratch / "b.sock", 7000);
   const ChildProcess quiet = echo_server(hosts.socket("quiet"), 7000);
   Net net = attach(hosts.socket("wire"), "client");
-  // Whose channel has a flow stays where it is: behind the other interface.
   const auto outside = net.connect(Hosts::at(1, 7000, ipv6), 5s);
   REQUIRE(outside);
   REQUIRE(echoes(net, *outside, 64, 1));

@@ -22,8 +22,7 @@
 namespace proa {
 
 /// What a channel asks of its engine; `key` is the engine's name of a flow.
-/// would_block and out_of_memory from submit mean "ask again next turn", as does true from
-/// connect_waits(peer), which a sink may have.
+/// would_block and out_of_memory from submit mean "ask again next turn".
 template <class E>
 concept ChannelSink = requires(E& sink, ChannelHandle handle, const Endpoint& peer,
                                Instant deadline, std::uint32_t key, const MessageBlock& block,

@@ -49,8 +49,6 @@ std::uint32_t ChannelServer::serve_connect(Sink& sink, ChannelHandle handle,
                                            const ConnectRequest& c) noexcept {
   if (!flows_.may_open(handle) || c.peer.port > 0xffff) return refuse(ChannelFault::bad_handle);
   if (events_.room(2) < 2) return 0;  // a refusal must be told
-  if constexpr (requires { sink.connect_waits(c.peer.endpoint()); })
-    if (sink.connect_waits(c.peer.endpoint())) return 0;
   ServerFlow* flow = flows_.open(handle, 0);
   const auto key = sink.connect(handle, c.peer.endpoint(), deadline(c.deadline_ns));
   if (key)

@@ -192,6 +192,14 @@ TEST_CASE("an application reaches all interfaces of its sidecar, each by its own
     CHECK(next(server, EventKind::message));
     CHECK(next(near, EventKind::message));
   }
+  // Who named an interface is not moved to another one.
+  const auto refused = near.connect(far, 5s);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason() == Reason::no_route);
+  Net named{Sidecar::Options::parse("socket=" + boat.path() + ";interface=proa0")};
+  const auto not_there = named.connect(far, 5s);
+  REQUIRE_FALSE(not_there);
+  CHECK(not_there.error().reason() == Reason::no_route);
 }
 
 TEST_CASE("a sidecar that stops tells its applications and removes its socket") {
