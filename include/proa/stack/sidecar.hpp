@@ -125,9 +125,9 @@ class Sidecar {
 
   [[nodiscard]] static tl::expected<std::unique_ptr<Sidecar>, std::string> open(
       const Options& options) {
-    auto attached = SidecarChannels::attach(options.attach);
-    if (!attached) return tl::unexpected{std::move(attached).error()};
     try {
+      auto attached = SidecarChannels::attach(options.attach);
+      if (!attached) return tl::unexpected{std::move(attached).error()};
       std::unique_ptr<Sidecar> made{new Sidecar(std::move(*attached), options)};
       if (made->channels_.complete()) return made;
       return tl::unexpected{std::string{"no file descriptors left; raise the limit (ulimit -n)"}};
