@@ -1,6 +1,5 @@
 // L0: what an application is told of an interface that its stack uses.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,8 +19,7 @@ struct InterfaceInfo {
   friend bool operator==(const InterfaceInfo&, const InterfaceInfo&) = default;
 
   [[nodiscard]] bool owns(const IpAddress& address) const noexcept {
-    return std::any_of(addresses.begin(), addresses.end(),
-                       [&](const IpPrefix& own) { return own.address == address; });
+    return is_own(addresses, address);
   }
 
   /// How closely it leads to `peer`: the length of the longest prefix that covers it, a network's

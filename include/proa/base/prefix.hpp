@@ -1,8 +1,10 @@
 // L0: a network: an address and how many of its leading bits count.
 #pragma once
+#include <algorithm>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <proa/base/endpoint.hpp>
 
@@ -24,6 +26,13 @@ struct IpPrefix {
   if (left == 0) return true;
   const unsigned differ = prefix.address.octets[bit / 8] ^ address.octets[bit / 8];
   return (differ >> (8 - left)) == 0;
+}
+
+/// Whether one of a host's addresses, each with its network, is `address`.
+[[nodiscard]] constexpr bool is_own(std::span<const IpPrefix> own,
+                                    const IpAddress& address) noexcept {
+  return std::any_of(own.begin(), own.end(),
+                     [&](const IpPrefix& one) { return one.address == address; });
 }
 
 }  // namespace proa

@@ -39,8 +39,7 @@ struct InterfaceOptions {
   bool detect_duplicates = true;
 
   [[nodiscard]] bool owns(const IpAddress& address) const noexcept {
-    return std::any_of(addresses.begin(), addresses.end(),
-                       [&](const IpPrefix& own) { return own.address == address; });
+    return is_own(addresses, address);
   }
   /// What applications are told.
   [[nodiscard]] InterfaceInfo info(std::string name) const {

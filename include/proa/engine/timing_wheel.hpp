@@ -19,7 +19,8 @@ namespace proa {
 /// An entry lies at the level of the highest 6-bit digit in which its deadline differs from the
 /// wheel's own time, so within a level the occupied slots are always ahead of the current one and
 /// every lower level is due before every higher one: no slot is ever shared by two rotations, and
-/// a poller that comes late by any amount visits each occupied slot once.
+/// a poller that comes late by any amount visits each occupied slot once. One call moves a bounded
+/// number of entries; where thousands begin at once, the last ones come some calls late.
 class TimingWheel {
  public:
   static constexpr unsigned tick_shift = 10;  // 1,024 ns per tick
@@ -102,6 +103,7 @@ class TimingWheel {
   static constexpr unsigned slots = 1U << digit_bits;
   static constexpr unsigned levels = 9;  // 9 * 6 bits + 10 = 64: all of time
   static constexpr std::uint64_t far_ticks = 1U << 19U;
+  // All of time is 2^53 ticks; the mask only tells the compiler.
   static constexpr std::uint64_t tick_mask = ~std::uint64_t{0} >> 1U;
   static constexpr unsigned moves_per_call = 64;
   static constexpr std::uint16_t due_bucket = 1;

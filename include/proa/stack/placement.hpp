@@ -35,10 +35,9 @@ struct Listen {
 /// - listen: on all interfaces that are meant, or on none; invalid_argument: no interface has that
 ///   address. interfaces: those in use; may throw std::bad_alloc.
 /// - connect: `deadline` bounds the handshake; `connected` or `closed` follows.
-/// - allocate: a block to write a message into, best one for that flow. send: takes a block over
-/// unless it fails.
-///   send_copy: copies. All or nothing; would_block is followed by one `writable`. Reason::none:
-///   done, and `number` is the message's.
+/// - allocate: a block to write a message into, best one for that flow.
+/// - send: takes a block over unless it fails. send_copy: copies. All or nothing; would_block is
+///   followed by one `writable`. Reason::none: done, and `number` is the message's.
 /// - take_event: the oldest event that has already come in. turn: lets things happen once: a turn
 ///   of the engine, a look at the channel. flush: hands over what send queued.
 /// - sleep: returns when something may have happened, at the latest at the given moment.
