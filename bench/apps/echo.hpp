@@ -98,7 +98,8 @@ class EchoClient {
   EchoClient(Net& net, const EchoOptions& options)
       : net_(&net), options_(options), small_(options.size <= small_bytes ? options.size : 0) {}
 
-  /// Connects, measures, waits for what is outstanding, closes.
+  /// Connects, measures, waits for what is outstanding, closes. Asks `stop()` at every look, also
+  /// while it only waits.
   template <class Stop>
   Outcome run(Stop&& stop) {
     if (auto opened = open_flows(); !opened) return tl::unexpected{opened.error()};
@@ -157,7 +158,7 @@ class EchoClient {
 
   template <class Stop>
   bool done(Stop& stop) {
-    if (sending_ && stop()) sending_ = false;
+    if (stop()) sending_ = false;
     return !sending_ && outstanding_ == 0;
   }
 
