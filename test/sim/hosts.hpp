@@ -1,12 +1,10 @@
 // Simulation, second level: whole engines on one network for tests that say themselves what
 // happens: several applications a host, a look at every frame, frames from nowhere.
 #pragma once
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,14 +14,9 @@
 #include <proa/nic/sim.hpp>
 
 #include "pattern_memory.hpp"
+#include "seeds.hpp"
 
 namespace proa::sim {
-
-/// How much: PROA_SIM_SEEDS=all runs the matrix's full parameters where they take minutes.
-[[nodiscard]] inline bool in_full() {
-  const char* how_much = std::getenv("PROA_SIM_SEEDS");
-  return how_much != nullptr && std::string{how_much} == "all";
-}
 
 /// A SimNic behind which somebody looks at each frame before it leaves; true: it is lost there.
 class WatchedNic : public SimNic {

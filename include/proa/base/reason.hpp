@@ -30,7 +30,7 @@ enum class Reason : std::uint8_t {
   reset_by_peer = 35,          // the peer reset the flow
   connection_refused = 36,     // nobody listens on that application port
   handshake_timeout = 37,      // no answer to SYN until the deadline
-  peer_unreachable = 38,       // no answer to the neighbour resolution or too many probes
+  peer_unreachable = 38,       // no answer to the neighbour resolution until the deadline
   idle_timeout = 39,           // silence past the idle limit
   close_deadline = 40,         // `close` could not deliver everything in time
   protocol_error = 41,         // the peer sent what no correct peer sends

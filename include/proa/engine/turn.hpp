@@ -139,10 +139,10 @@ template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::wait_for_neighbour(std::uint32_t slot, Reach reach) noexcept {
   Slot& host = flows_[slot];
   leave_send_list(slot);
-  const bool hopeless = reach == Reach::unreachable || reach == Reach::no_route;
-  // An open flow waits on: its own probes and idle limit decide. A connect fails at once.
-  if (hopeless && host.flow.state() == FlowState::syn_sent)
-    host.flow.reset(now_, reach == Reach::no_route ? Reason::no_route : Reason::peer_unreachable);
+  // Who does not answer now may do so later, and questions get lost as well: an open flow's probes
+  // and idle limit decide, and a connect goes on asking until its deadline.
+  if (reach == Reach::no_route && host.flow.state() == FlowState::syn_sent)
+    host.flow.reset(now_, Reason::no_route);
   host.send_list = detail::SendList::waiting_for_neighbour;
   waiting_for_neighbour_.push_back(slot, send_links());
   touch(slot);

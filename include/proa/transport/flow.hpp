@@ -308,7 +308,10 @@ void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
     if (!is_alive(state_)) return end(now, FlowInput::linger_over, reason_, Reason::none);
     if (state_ == FlowState::closing)
       return end(now, FlowInput::reset, Reason::close_deadline, Reason::close_deadline);
-    return end(now, FlowInput::gone_silent, Reason::handshake_timeout, Reason::none);
+    // Not even a SYN could leave: nobody answers for the address.
+    const bool mute = state_ == FlowState::syn_sent && handshakes_sent_ == 0;
+    return end(now, FlowInput::gone_silent,
+               mute ? Reason::peer_unreachable : Reason::handshake_timeout, Reason::none);
   }
   if (timers_.take_expired(FlowTimer::idle, now))
     return end(now, FlowInput::gone_silent, Reason::idle_timeout, Reason::none);

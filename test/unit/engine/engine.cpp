@@ -104,12 +104,16 @@ TEST_CASE("A connection nobody listens for is refused with a reason", "[engine]"
   CHECK(world.b.engine.flow_count() == 0);
 }
 
-TEST_CASE("A flow to a host that does not exist ends as unreachable", "[engine]") {
-  Toys world;
+TEST_CASE("A connect to a host that does not exist ends as unreachable at its deadline",
+          "[engine]") {
+  World<DefaultPolicy> world;
+  const Instant deadline = world.now + 3s;
   const auto key =
-      world.a.engine.connect(world.now, {0, 5}, {IpAddress::v4(10, 0, 0, 99), 7000}, never);
+      world.a.engine.connect(world.now, {0, 5}, {IpAddress::v4(10, 0, 0, 99), 7000}, deadline);
   REQUIRE(key);
-  world.run(3s, 1ms);
+  world.run(2900ms, 1ms);
+  CHECK(world.a.side.take(FlowEventKind::closed).empty());
+  world.run(200ms, 1ms);
   const auto closed = world.a.side.take(FlowEventKind::closed);
   REQUIRE(closed.size() == 1);
   CHECK(closed[0].reason == Reason::peer_unreachable);

@@ -15,7 +15,7 @@ TEST_CASE("a connect whose SYN never left is told when its deadline passes") {
   const auto event = flow.poll_event();
   REQUIRE(event);
   CHECK(event->kind == FlowEventKind::closed);
-  CHECK(event->reason == Reason::handshake_timeout);
+  CHECK(event->reason == Reason::peer_unreachable);
   CHECK(flow.finished());
 }
 
