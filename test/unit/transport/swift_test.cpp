@@ -141,6 +141,26 @@ TEST_CASE("the step grows with the square of the round trip, so that rates grow 
   CHECK(step_of(100, 25us) == packet / 4);
 }
 
+TEST_CASE("the step of a long path fills no more than the target's room at 25 Gbit/s") {
+  CHECK(step_of(400, 250us) == 25 * packet);
+  CHECK(step_of(400, 600us) == 600'000 / 16 * 25 / 8);  // not 144 packets
+  CHECK(step_of(400, 800us) == 800'000 / 16 * 25 / 8);
+  CHECK(step_of(1200, 1600us) == 512 * packet);  // half of the square
+}
+
+TEST_CASE("start-up ends when the queue stands above the target and nothing more comes of it") {
+  Driver<Swift> d;
+  for (int i = 0; i < 5; ++i) d.round(400us);
+  CHECK(d.controller.start_up_target() == 600us);
+  d.round(590us);  // it still doubles: its own burst
+  CHECK(d.controller.starting());
+  const std::uint32_t before = d.packets();
+  d.ack(d.packets() / 8, 590us);
+  d.round(601us);  // most samples are too long to grow by
+  CHECK_FALSE(d.controller.starting());
+  CHECK(d.packets() < before);
+}
+
 TEST_CASE("after eight rounds in a row without queue the step doubles, up to a sixteenth") {
   Driver<Swift> d = settled(400, 50us);
   d.round(80us);
@@ -404,9 +424,9 @@ TEST_CASE("a path that is longer from now on is full again within a second", "[s
     model.add(rise.from);
     model.run_until(Instant{20ms});
     model.flow(0).base_rtt = rise.to;
-    model.run_until(Instant{1000ms});
-    model.reset_counters();
     model.run_until(Instant{1020ms});
+    model.reset_counters();
+    model.run_until(Instant{1040ms});
     CAPTURE(rise.from, rise.to);
     CHECK(model.utilization_per_mille(20ms) >= 940);
     CHECK(model.flow(0).controller.base_delay() >= rise.to);
