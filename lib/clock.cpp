@@ -40,44 +40,60 @@ constexpr std::uint64_t uninterrupted_cycles = 1000;
 
 Instant monotonic_now() noexcept { return Instant{Duration{system_ns()}}; }
 
+void CycleLine::anchor(std::uint64_t cycles, std::int64_t ns) noexcept {
+  anchor_cycles_ = cycles;
+  anchor_ns_ = ns;
+  if (first_ns_ == 0) {
+    first_cycles_ = cycles;
+    first_ns_ = last_ns_ = ns;
+    return;
+  }
+  const std::uint64_t elapsed_cycles = cycles - first_cycles_;
+  const auto elapsed_ns = static_cast<std::uint64_t>(ns - first_ns_);
+  if (elapsed_cycles == 0) return;
+  rate_ = static_cast<std::uint64_t>(static_cast<double>(elapsed_ns) /
+                                     static_cast<double>(elapsed_cycles) * 4294967296.0);
+  const std::int64_t next = std::clamp(static_cast<std::int64_t>(elapsed_ns), first_reanchor_ns,
+                                       std::int64_t{reanchor_ns});
+  stale_after_cycles_ = (static_cast<std::uint64_t>(next) << 32U) / (rate_ | 1U);
+  // Half as fast at worst: what is ahead by more than that is not the rate's error.
+  const std::int64_t ahead = std::min(last_ns_ - ns, next / 2);
+  if (ahead <= 0) return;
+  anchor_ns_ += ahead;
+  rate_ -= static_cast<std::uint64_t>(static_cast<double>(rate_) * static_cast<double>(ahead) /
+                                      static_cast<double>(next));
+}
+
 CycleClock::CycleClock() noexcept {
-  first_ns_ = last_ns_ = system_ns();
   if (!cycles_are_invariant()) return;
-  first_cycles_ = cycles();
-  while (system_ns() - first_ns_ < calibration_ns) {
+  const std::int64_t begin_ns = system_ns();
+  line_.anchor(cycles(), begin_ns);
+  while (system_ns() - begin_ns < calibration_ns) {
   }
   anchor();
 }
 
 void CycleClock::anchor() noexcept {
   // Both clocks at one moment: read again if this thread was interrupted in between.
+  std::int64_t ns = 0;
+  std::uint64_t at = 0;
   for (int attempt = 0; attempt < 5; ++attempt) {
     const std::uint64_t before = cycles();
-    anchor_ns_ = system_ns();
-    anchor_cycles_ = cycles();
-    if (anchor_cycles_ - before < uninterrupted_cycles) break;
+    ns = system_ns();
+    at = cycles();
+    if (at - before < uninterrupted_cycles) break;
   }
-  const std::uint64_t elapsed_cycles = anchor_cycles_ - first_cycles_;
-  const auto elapsed_ns = static_cast<std::uint64_t>(anchor_ns_ - first_ns_);
-  if (elapsed_cycles == 0) return;
-  rate_ = static_cast<std::uint64_t>(static_cast<double>(elapsed_ns) /
-                                     static_cast<double>(elapsed_cycles) * 4294967296.0);
-  const std::int64_t next = std::min(static_cast<std::int64_t>(elapsed_ns), reanchor_ns);
-  reanchor_cycles_ =
-      (static_cast<std::uint64_t>(std::max(next, first_reanchor_ns)) << 32) / (rate_ | 1U);
+  line_.anchor(at, ns);
 }
 
 Instant CycleClock::operator()() noexcept {
-  if (rate_ == 0) return monotonic_now();
-  const std::uint64_t now = cycles();
-  std::uint64_t since = now - anchor_cycles_;
-  if (since > reanchor_cycles_) {  // also when the counter jumped back (a migrated machine)
+  if (!line_.ready()) return monotonic_now();
+  std::uint64_t now = cycles();
+  if (line_.is_stale(now)) {
     anchor();
-    since = 0;
+    now = cycles();
   }
-  const auto ns = anchor_ns_ + static_cast<std::int64_t>((since * rate_) >> 32);
-  if (ns > last_ns_) last_ns_ = ns;
-  return Instant{Duration{last_ns_}};
+  return Instant{Duration{line_.at(now)}};
 }
 
 }  // namespace proa

@@ -10,9 +10,39 @@ namespace proa {
 /// CLOCK_MONOTONIC: the same in every process of the machine. About 25 ns.
 [[nodiscard]] Instant monotonic_now() noexcept;
 
+/// Nanoseconds from a cycle counter, by pairs of readings of both: arithmetic only, reads nothing.
+/// Never goes back. Where it ran ahead of the system it runs a little slower until they meet; it
+/// would stand still otherwise, and what is measured meanwhile would take no time.
+class CycleLine {
+ public:
+  /// Both clocks at one moment, as often as is_stale() says. The first pair sets the origin.
+  void anchor(std::uint64_t cycles, std::int64_t ns) noexcept;
+  /// Also when the counter jumped back (a migrated machine).
+  [[nodiscard]] bool is_stale(std::uint64_t cycles) const noexcept {
+    return cycles - anchor_cycles_ > stale_after_cycles_;
+  }
+  /// Nanoseconds at that reading, after the second anchor.
+  [[nodiscard]] std::int64_t at(std::uint64_t cycles) noexcept {
+    const std::uint64_t since = cycles - anchor_cycles_;
+    const auto ns = anchor_ns_ + static_cast<std::int64_t>((since * rate_) >> 32U);
+    if (ns > last_ns_) last_ns_ = ns;
+    return last_ns_;
+  }
+  [[nodiscard]] bool ready() const noexcept { return rate_ != 0; }
+
+ private:
+  std::uint64_t anchor_cycles_ = 0;
+  std::int64_t anchor_ns_ = 0;
+  std::uint64_t first_cycles_ = 0;  // the rate is measured from here on
+  std::int64_t first_ns_ = 0;
+  std::uint64_t rate_ = 0;  // ns per cycle, 32 fractional bits; 0: not known yet
+  std::uint64_t stale_after_cycles_ = 0;
+  std::int64_t last_ns_ = 0;
+};
+
 /// monotonic_now() by the processor's cycle counter where that is invariant (about 10 ns), else by
 /// the system. Within a few microseconds of the system's clock, which it consults every 50 ms.
-/// Never goes back. One per thread.
+/// Never goes back nor stands still. One per thread.
 class CycleClock {
  public:
   CycleClock() noexcept;
@@ -21,13 +51,7 @@ class CycleClock {
  private:
   void anchor() noexcept;
 
-  std::uint64_t anchor_cycles_ = 0;
-  std::int64_t anchor_ns_ = 0;
-  std::uint64_t first_cycles_ = 0;  // the rate is measured from here on
-  std::int64_t first_ns_ = 0;
-  std::uint64_t rate_ = 0;  // ns per cycle, 32 fractional bits; 0: ask the system
-  std::uint64_t reanchor_cycles_ = 0;
-  std::int64_t last_ns_ = 0;
+  CycleLine line_;
 };
 
 }  // namespace proa

@@ -294,7 +294,8 @@ class Sender {
     AckSample sample;
     const Duration lateness = ack.lateness(options_->late_ack_delay());
     const Duration uncertainty = arrival.uncertainty + lateness;
-    if (acked.newest_is_new) {
+    // A clock that has not moved on between the two measured nothing.
+    if (acked.newest_is_new && arrival.now > acked.newest_sent_at) {
       const Duration rtt = arrival.now - acked.newest_sent_at;
       rtt_.update(rtt, ack.delay, uncertainty);
       rtt_.note_peer_lateness(lateness == Duration::zero() ? lateness : ack.delay);

@@ -1,4 +1,7 @@
 // lib tests: the cycle clock against the system's.
+#include <algorithm>
+#include <cstdint>
+
 #include <catch2/catch.hpp>
 
 #include <proa/base/clock.hpp>
@@ -23,6 +26,46 @@ TEST_CASE("the cycle clock never goes back and stays with the system's clock", "
   }
   CHECK_FALSE(back);
   CHECK(off < 1ms);  // microseconds on a quiet machine; a busy one may interrupt between readings
+}
+
+namespace {
+
+/// A counter of 2.5 GHz, 0.4 ns a cycle.
+constexpr std::uint64_t cycles_at(std::int64_t ns) {
+  return static_cast<std::uint64_t>(ns) * 5 / 2;
+}
+
+}  // namespace
+
+TEST_CASE("a cycle clock that ran ahead goes on, slower, until the system's has caught up",
+          "[clock]") {
+  CycleLine line;
+  line.anchor(0, 1'000'000);
+  line.anchor(cycles_at(200'000), 1'205'000);  // interrupted between the two readings: 2.5 % fast
+  REQUIRE(line.ready());
+  std::int64_t at = 200'000;
+  while (!line.is_stale(cycles_at(at))) at += 1000;
+  std::int64_t last = line.at(cycles_at(at));
+  CHECK(last - (1'000'000 + at) > 10'000);
+  line.anchor(cycles_at(at), 1'000'000 + at);
+  std::int64_t slowest = 1000;
+  for (;; at += 1000) {
+    if (line.is_stale(cycles_at(at))) break;
+    const std::int64_t now = line.at(cycles_at(at + 1000));
+    slowest = std::min(slowest, now - last);
+    last = now;
+  }
+  CHECK(slowest >= 900);  // of 1000 ns: what takes a microsecond is measured as one
+  CHECK(last - (1'000'000 + at) < 1000);
+}
+
+TEST_CASE("a cycle clock that is far ahead runs at half its rate and never goes back", "[clock]") {
+  CycleLine line;
+  line.anchor(0, 1'000'000);
+  line.anchor(cycles_at(1'000'000), 2'000'000);
+  const std::int64_t before = line.at(cycles_at(60'000'000));  // nobody asked for long
+  line.anchor(cycles_at(60'000'000), 3'000'000);               // and the system says it was short
+  CHECK(line.at(cycles_at(60'000'001)) >= before);
 }
 
 }  // namespace proa

@@ -94,6 +94,22 @@ struct Fixture {
 
 }  // namespace
 
+TEST_CASE("an answer for which the clock has not moved on is no round trip of a nanosecond") {
+  Fixture f;
+  f.send();
+  (void)f.acknowledge(0);
+  CHECK_FALSE(f.sender.rtt().has_sample());
+  CHECK(f.told().last.acked_packets == 1);
+  CHECK(f.told().last.rtt == 0ns);  // none
+  f.send();
+  f.now += 40us;
+  (void)f.acknowledge(1);
+  f.send();
+  (void)f.acknowledge(2);
+  CHECK(f.sender.rtt().minimum() == 40us);
+  CHECK(f.sender.rtt().smoothed() == 40us);
+}
+
 TEST_CASE("a packet is lost once three later ones are acknowledged", "[rfc9002-6.1.1]") {
   Fixture f;
   f.send(5);
