@@ -77,6 +77,7 @@ cleanup() {
   local code=$?
   trap '' INT TERM HUP
   trap - EXIT
+  pids+=($(jobs -pr)) # one that begin had started and not yet put down when the signal came
   stop_all
   proa_hosts_down
   rm -rf "$work"
