@@ -1,10 +1,13 @@
-// bench: how long it takes to set a flow up, how many packets, and how many set-ups per second.
+// bench: how long it takes to set a flow up, how many packets, and how many set-ups per second;
+// with several engines a side, before and after their paths are known.
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness.hpp"
+#include "path_connect.hpp"
 #include "stack_pair.hpp"
 
 namespace {
@@ -37,6 +40,27 @@ Case setup_case(const Bench& bench, const Wire& wire, StackSetup setup, std::uin
   return {std::move(labels), [&wire, setup] { return measure_stacks(wire, setup); }};
 }
 
+/// First set-ups between hosts of several engines, or later ones.
+Case path_case(const Bench& bench, const Wire& wire, PathSetup setup, bool remembered) {
+  setup.remembered = remembered;
+  setup.core_a = bench.core(0);
+  setup.core_b = bench.core(1);
+  Labels labels{.name = fmt::format("{0} x {0} engines, {1}", setup.engines,
+                                    remembered ? "remembered paths" : "cold"),
+                .wire = wire.name(),
+                .placement = remembered ? "in-process, remembered" : "in-process, cold"};
+  labels.window = 1;
+  return {std::move(labels), [&wire, setup] { return measure_path_connects(wire, setup); }};
+}
+
+/// The wire with a NIC of several queue pairs and a hash; nothing where it cannot be had.
+std::optional<Wire> hashing_wire(Bench& bench) {
+  auto wire = Wire::make("veth-af_packet");
+  if (wire) return std::move(*wire);
+  bench.say(wire.error() + "; no set-ups with several engines");
+  return std::nullopt;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -47,6 +71,9 @@ int main(int argc, char** argv) {
   options.windows = {1, 64};
   StackSetup setup{.kind = StackKind::connect};
   bench.option("--stack", setup.options, "text", "further options of both stacks");
+  std::uint32_t engines = 4;
+  bench.option("--engines", engines, "N",
+               "set-ups between so many engines a side, over veth-af_packet (0: none)");
   if (const auto exit_code = bench.parse(argc, argv)) return *exit_code;
   setup.seconds = options.seconds;
   const auto wire = Wire::make(options.wire);
@@ -59,6 +86,10 @@ int main(int argc, char** argv) {
     cases.push_back(raw_case(bench, options, *wire, window));
     cases.push_back(setup_case(bench, *wire, setup, window));
   }
+  const auto hashing = engines != 0 ? hashing_wire(bench) : std::nullopt;
+  const PathSetup paths{.engines = engines, .seconds = options.seconds};
+  for (const bool remembered : {false, true})
+    if (hashing) cases.push_back(path_case(bench, *hashing, paths, remembered));
   bench.measure(cases);
   return bench.finish();
 }

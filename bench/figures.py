@@ -56,6 +56,8 @@ ROWS = (
     ("memory of an idle flow", "bench_flows", "memory_client", {"placement": "in-process, 100000 flows"}, "<= 1024 bytes/flow"),
     ("99,984 idle flows, keepalive 30 s", "bench_flows", "cpu_client", {"placement": "in-process, idle"}, "<= 1x"),
     ("set-ups, memif", "bench_connect", "rate", {"window": 64, "wire": "memif"}, ">= 100000 set-ups/s"),
+    ("path probes of a first flow, 4 x 4 engines, both ends", "bench_connect", "probes", {"placement": "in-process, cold"}, "<= 10 per flow"),
+    ("the same with a remembered path", "bench_connect", "probes", {"placement": "in-process, remembered"}, "<= 0 per flow"),
     ("kernel UDP, polled, veth", "bench_kernel", "rtt_p50", {**ONE, "placement": "kernel-udp-polled"}, ""),
     ("kernel TCP, polled, veth", "bench_kernel", "rtt_p50", {**ONE, "placement": "kernel-tcp-polled"}, ""),
     ("kernel TCP, blocking, veth", "bench_kernel", "rtt_p50", {**ONE, "placement": "kernel-tcp-blocking"}, ""),
