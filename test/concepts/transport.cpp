@@ -12,7 +12,8 @@ namespace {
 struct ControllerArchetype {
   void on_ack(const AckSample&) noexcept {}
   void on_loss(const LossSample&) noexcept {}
-  void on_spurious_loss(Instant) noexcept {}
+  void on_late(const LateSample&) noexcept {}
+  void on_spurious_timeout(Instant) noexcept {}
   void on_persistent_congestion(Instant) noexcept {}
   void on_packet_size(std::uint32_t) noexcept {}
   std::uint32_t window_bytes() const noexcept { return 0; }
@@ -39,8 +40,11 @@ struct MutableWindow : ControllerArchetype {  // asking must not change it
 struct RateInsteadOfInterval : ControllerArchetype {
   std::uint64_t pacing_interval(std::uint32_t) const noexcept { return 0; }
 };
+struct UncountedLate : ControllerArchetype {  // one of many that came late proves little
+  void on_late(Instant) noexcept {}
+};
 struct ClocklessUndo : ControllerArchetype {
-  void on_spurious_loss() noexcept {}
+  void on_spurious_timeout() noexcept {}
 };
 static_assert(!CongestionController<RemembersSamples>);
 static_assert(!CongestionController<ThrowingOnLoss>);
@@ -49,6 +53,7 @@ static_assert(!CongestionController<SignedWindow>);
 static_assert(!CongestionController<MutableWindow>);
 static_assert(!CongestionController<RateInsteadOfInterval>);
 static_assert(!CongestionController<ClocklessUndo>);
+static_assert(!CongestionController<UncountedLate>);
 
 struct IntegrityArchetype {
   [[maybe_unused]] static constexpr std::size_t trailer_bytes = 0;

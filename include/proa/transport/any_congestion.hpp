@@ -51,8 +51,11 @@ class AnyCongestion {
   void on_loss(const LossSample& loss) noexcept {
     apply(*this, [&](auto& c) { c.on_loss(loss); });
   }
-  void on_spurious_loss(Instant now) noexcept {
-    apply(*this, [&](auto& c) { c.on_spurious_loss(now); });
+  void on_late(const LateSample& late) noexcept {
+    apply(*this, [&](auto& c) { c.on_late(late); });
+  }
+  void on_spurious_timeout(Instant now) noexcept {
+    apply(*this, [&](auto& c) { c.on_spurious_timeout(now); });
   }
   void on_persistent_congestion(Instant now) noexcept {
     apply(*this, [&](auto& c) { c.on_persistent_congestion(now); });

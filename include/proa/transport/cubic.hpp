@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <proa/transport/blame.hpp>
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/hystart.hpp>
 
@@ -61,8 +62,7 @@ class Cubic {
     if (!ack.window_limited && now_.epoch != never) now_.epoch += ack.now - last_ack_at_;
     last_ack_at_ = ack.now;
     if (ack.delivered < recovery_end_) return;  // sent before the last decrease
-    // RFC 8511 3.1: ABE, beta 0.85 for CUBIC.
-    if (ack.ce_marked != 0) return decrease(beta_ecn_20, one_packet(), ack.next_number);
+    if (ack.ce_marked != 0) return decrease_for_mark(ack.next_number);
     grown_ = true;
     if (slow_start())
       grow_fast(ack);
@@ -71,16 +71,15 @@ class Cubic {
   }
 
   void on_loss(const LossSample& loss) noexcept {
-    if (forgive_ || loss.newest_lost < recovery_end_) return;
-    decrease(beta_20, 2 * one_packet(), loss.next_number);  // RFC 9438 4.6
+    if (!forgive_ && loss.newest_lost >= recovery_end_)
+      decrease(beta_20, 2 * one_packet(), loss.next_number);  // RFC 9438 4.6
+    blame_.on_loss(loss.lost_packets);
   }
 
-  /// RFC 9438 4.9: everything as it was before.
-  void on_spurious_loss(Instant) noexcept {
-    if (!undo_.valid) return;
-    if (now_.window < undo_.window) now_ = undo_;
-    now_.valid = undo_.valid = false;
+  void on_late(const LateSample& late) noexcept {
+    if (blame_.clears(late)) take_back();
   }
+  void on_spurious_timeout(Instant) noexcept { take_back(); }
 
   /// RFC 9438 4.8: one packet, then slow start.
   void on_persistent_congestion(Instant) noexcept {
@@ -180,6 +179,7 @@ class Cubic {
     if (!undo_.valid || std::exchange(grown_, false)) {
       undo_ = now_;
       undo_.valid = true;
+      blame_.begin(recovery_end_, 0);
     }
     start_.finish();
     now_.prior = now_.window;
@@ -191,9 +191,21 @@ class Cubic {
     now_.epoch = never;
     recovery_end_ = next_number;
   }
+  /// RFC 8511 3.1: ABE, beta 0.85 for CUBIC. A mark is never taken back.
+  void decrease_for_mark(std::uint64_t next_number) noexcept {
+    decrease(beta_ecn_20, one_packet(), next_number);
+    undo_.valid = false;
+  }
+  /// RFC 9438 4.9: everything as it was before.
+  void take_back() noexcept {
+    if (!undo_.valid) return;
+    if (now_.window < undo_.window) now_ = undo_;
+    now_.valid = undo_.valid = false;
+  }
 
   Windows now_;
   Windows undo_;
+  Blame blame_;  // of what `undo_` takes back
   HyStart start_;
   Instant last_ack_at_{};
   Duration smoothed_rtt_{};

@@ -11,7 +11,8 @@ struct FixedWindow {
 
   constexpr void on_ack(const AckSample&) noexcept {}
   constexpr void on_loss(const LossSample&) noexcept {}
-  constexpr void on_spurious_loss(Instant) noexcept {}
+  constexpr void on_late(const LateSample&) noexcept {}
+  constexpr void on_spurious_timeout(Instant) noexcept {}
   constexpr void on_persistent_congestion(Instant) noexcept {}
   constexpr void on_packet_size(std::uint32_t) noexcept {}
   [[nodiscard]] constexpr std::uint32_t window_bytes() const noexcept { return bytes; }

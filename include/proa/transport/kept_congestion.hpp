@@ -36,8 +36,11 @@ class KeptCongestion {
   void on_loss(const LossSample& loss) noexcept {
     if (C* const c = controller_.get()) c->on_loss(loss);
   }
-  void on_spurious_loss(Instant now) noexcept {
-    if (C* const c = controller_.get()) c->on_spurious_loss(now);
+  void on_late(const LateSample& late) noexcept {
+    if (C* const c = controller_.get()) c->on_late(late);
+  }
+  void on_spurious_timeout(Instant now) noexcept {
+    if (C* const c = controller_.get()) c->on_spurious_timeout(now);
   }
   void on_persistent_congestion(Instant now) noexcept {
     if (C* const c = controller_.get()) c->on_persistent_congestion(now);

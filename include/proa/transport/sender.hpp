@@ -154,7 +154,7 @@ class Sender {
     // What was sent before the first of many probes has arrived: the path or the peer paused, and
     // nothing was congested (the idea of Eifel, RFC 3522).
     if (probes_in_a_row_ >= persistent_probes && acked.oldest_sent_at < first_probe_at_)
-      congestion_.on_spurious_loss(arrival.now);
+      congestion_.on_spurious_timeout(arrival.now);
     probes_in_a_row_ = 0;
     probe_due_ = peer_refused_ = false;
     feed_estimators(acked, ack, arrival);
@@ -202,7 +202,7 @@ class Sender {
       SentPacket& packet = packets_.at(i);
       packet.content = with(packet.content, PacketContent::refused);
     }
-    if (probes_in_a_row_ >= persistent_probes) congestion_.on_spurious_loss(arrival.now);
+    if (probes_in_a_row_ >= persistent_probes) congestion_.on_spurious_timeout(arrival.now);
     if (probes_in_a_row_ == 0) first_probe_at_ = arrival.now;
     waiting_since_ = arrival.now;
     probe_due_ = peer_refused_ = true;
@@ -249,7 +249,7 @@ class Sender {
     std::uint32_t packets = 0;
     std::uint32_t bytes = 0;
     std::uint32_t in_flight_before = 0;
-    bool spurious = false;
+    LateSample late;             // those that were declared lost
     bool newest_is_new = false;  // the largest itself was newly acknowledged
     bool reordered = false;      // one that the acknowledgement before named as missing
     Instant newest_sent_at{};
@@ -259,6 +259,10 @@ class Sender {
   static void set_range(SentPacket& record, Interval range) noexcept {
     record.begin = range.begin;
     record.units = static_cast<std::uint32_t>(range.end - range.begin);
+  }
+
+  void note_late(std::uint32_t i, LateSample& late) const noexcept {
+    if (late.packets++ == 0) late.oldest = index_of(packets_.oldest().plus(i));
   }
 
   Acked collect(const AckInfo& ack, Memory& memory, Resolved& out) noexcept {
@@ -280,7 +284,7 @@ class Sender {
       acked.bytes += packet.bytes;
       out.content_acked |= packet.content;
       if (holds(packet.content, PacketContent::size_probe)) out.size_probe_acked = packet.bytes;
-      if (packet.state == PacketState::lost) acked.spurious = true;
+      if (packet.state == PacketState::lost) note_late(i, acked.late);
       if (i < judged && judged - i <= 64) acked.reordered = true;
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
@@ -305,10 +309,12 @@ class Sender {
       sample.rtt = std::max(rtt - waited, Duration{1});
     }
     if (acked.reordered) rule_.on_reordering();
-    if (acked.spurious) {
+    if (acked.late.packets != 0) {
       ++spurious_losses_;
       rule_.on_spurious_loss(index_of(ack.largest), sent_count_);
-      congestion_.on_spurious_loss(arrival.now);
+      LateSample late = acked.late;
+      late.now = arrival.now;
+      congestion_.on_late(late);
     }
     sample.now = arrival.now;
     sample.smoothed_rtt = rtt_.smoothed();

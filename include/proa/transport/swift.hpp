@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <proa/transport/blame.hpp>
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/windowed_minimum.hpp>
 
@@ -56,21 +57,22 @@ class Swift {
   }
 
   void on_loss(const LossSample& loss) noexcept {
+    blame_.on_loss(loss.lost_packets);
     if (forgive_ || loss.newest_lost < decided_at_)
       return;  // sent before the last decrease: its cause
     lost_packets_ += loss.lost_packets;
     judged_packets_ += loss.lost_packets;
   }
 
-  /// What was declared lost has arrived: the decrease it caused is taken back.
-  void on_spurious_loss(Instant) noexcept {
+  /// What was declared lost has arrived: it is no reason for a decrease to come, and one that was
+  /// for nothing else is taken back.
+  void on_late(const LateSample& late) noexcept {
+    if (late.oldest >= decided_at_) lost_packets_ -= std::min(lost_packets_, late.packets);
+    if (blame_.clears(late)) take_back();
+  }
+  void on_spurious_timeout(Instant) noexcept {
     lost_packets_ = 0;
-    if (undo_.window <= window_) return;
-    window_ = undo_.window;
-    threshold_ = undo_.threshold;
-    starting_ = undo_.starting;
-    undo_ = {};
-    refill_ = 0;
+    take_back();
   }
 
   /// Nothing came back for three probes: one packet, then start-up to half of what was.
@@ -334,8 +336,19 @@ class Swift {
     const std::uint32_t margin = std::min(1 + judged_packets_ / 8, 3U);
     return lost_packets_ > margin && 50 * (lost_packets_ - margin) > judged_packets_;
   }
+  /// Decreases in a row are one to take back.
   void remember_for_undo() noexcept {
-    if (undo_.window < window_) undo_ = {window_, threshold_, starting_};
+    if (undo_.window >= window_) return;
+    undo_ = {window_, threshold_, starting_};
+    blame_.begin(decided_at_, lost_packets_);
+  }
+  void take_back() noexcept {
+    if (undo_.window <= window_) return;
+    window_ = undo_.window;
+    threshold_ = undo_.threshold;
+    starting_ = undo_.starting;
+    undo_ = {};
+    refill_ = 0;
   }
 
   WindowedMinimum base_;
@@ -349,6 +362,7 @@ class Swift {
   std::uint64_t refill_ = 0;              // the window after the round that drains; 0: none
   std::uint64_t round_window_ = 0;        // in start-up: at the end of the last round; 0: none
   Undo undo_;
+  Blame blame_;                   // of what `undo_` takes back
   std::uint64_t round_end_ = 0;   // a round ends when a packet of this index is acknowledged
   std::uint64_t decided_at_ = 0;  // index of the first packet sent after the last decrease
   std::uint32_t packet_bytes_ = 1472;

@@ -59,6 +59,10 @@ struct Driver {
     loss.next_number = next;
     controller.on_loss(loss);
   }
+  /// That many, declared lost before, arrive after all; `oldest` is the index of the oldest.
+  void arrive_late(std::uint32_t count, std::uint64_t oldest) {
+    controller.on_late({now, count, oldest});
+  }
 };
 
 }  // namespace proa::test

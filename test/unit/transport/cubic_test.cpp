@@ -133,9 +133,47 @@ TEST_CASE("a spurious loss is taken back whole", "[rfc9438-4.9]") {
   const Cubic before = d.controller;
   d.lose(1, d.next - 1);
   CHECK(d.controller.window_bytes() < before.window_bytes());
-  d.controller.on_spurious_loss(d.now);
+  d.arrive_late(1, d.next - 1);
   CHECK(d.controller.window_bytes() == before.window_bytes());
   CHECK(d.controller.slow_start() == before.slow_start());
+}
+
+TEST_CASE("a decrease stays as long as one of its packets stays away", "[rfc9438-4.9][rfc3522]") {
+  Driver<Cubic> d = avoiding(1000);
+  d.round(10ms);
+  const std::uint32_t before = d.controller.window_bytes();
+  const std::uint64_t newest = d.next - 1;
+  d.lose(2, newest);
+  d.lose(1, newest - 5);  // sent before the decrease, declared lost after it
+  const std::uint32_t after = d.controller.window_bytes();
+  REQUIRE(after < before);
+  d.arrive_late(2, newest - 5);
+  CHECK(d.controller.window_bytes() == after);
+  d.arrive_late(1, newest - 1);
+  CHECK(d.controller.window_bytes() == before);
+}
+
+TEST_CASE("what was lost before a decrease, and a mark, are no reasons to take it back",
+          "[rfc9438-4.9][rfc8511]") {
+  Driver<Cubic> d = avoiding(1000);
+  d.round(10ms);
+  const std::uint64_t first = d.next - 1;
+  d.lose(1, first);
+  d.round(10ms);
+  d.round(10ms);
+  const std::uint32_t before = d.controller.window_bytes();
+  d.lose(1, d.next - 1);
+  const std::uint32_t after = d.controller.window_bytes();
+  REQUIRE(after < before);
+  d.arrive_late(1, first);
+  CHECK(d.controller.window_bytes() == after);
+
+  Driver<Cubic> marked = avoiding(1000);
+  marked.ack(1, 10ms, true, 1);
+  const std::uint32_t reduced = marked.controller.window_bytes();
+  marked.lose(1, marked.delivered);
+  marked.arrive_late(1, marked.delivered);
+  CHECK(marked.controller.window_bytes() == reduced);
 }
 
 TEST_CASE("time in which the application was the limit is no time on the curve", "[rfc9438-4.2]") {

@@ -6,7 +6,9 @@
 
 #include <proa/mem/heap_memory.hpp>
 #include <proa/mem/scratch_pool.hpp>
+#include <proa/transport/cubic.hpp>
 #include <proa/transport/sender.hpp>
+#include <proa/transport/swift.hpp>
 
 using namespace proa;
 
@@ -14,14 +16,15 @@ namespace {
 
 /// Remembers what it was told.
 struct Witness {
-  std::uint32_t losses = 0, lost_packets = 0, undone = 0, persistent = 0;
+  std::uint32_t losses = 0, lost_packets = 0, undone = 0, persistent = 0, late = 0;
   AckSample last{};
   void on_ack(const AckSample& ack) noexcept { last = ack; }
   void on_loss(const LossSample& loss) noexcept {
     ++losses;
     lost_packets += loss.lost_packets;
   }
-  void on_spurious_loss(Instant) noexcept { ++undone; }
+  void on_late(const LateSample& sample) noexcept { late += sample.packets; }
+  void on_spurious_timeout(Instant) noexcept { ++undone; }
   void on_persistent_congestion(Instant) noexcept { ++persistent; }
   void on_packet_size(std::uint32_t) noexcept {}
   [[nodiscard]] std::uint32_t window_bytes() const noexcept { return 1U << 20U; }
@@ -29,16 +32,17 @@ struct Witness {
 };
 
 /// A sender of messages of one packet each. Packets are named by when they were sent, from 0.
-struct Fixture {
+template <class Congestion>
+struct SenderOf {
   HeapMemory memory{HeapMemory::Options{}};
   ScratchPool pool{1U << 20U};
   FlowOptions options;
   PacketNumber first{0xffff'fff0U};
-  Sender<HeapMemory, Witness> sender{pool, options, first, options.packet_bytes_max};
+  Sender<HeapMemory, Congestion> sender{pool, options, first, options.packet_bytes_max};
   Instant now{1s};
 
-  Fixture() { sender.credit().raise(CreditLimit{0}.plus(1U << 24U)); }
-  ~Fixture() { sender.clear(memory); }
+  SenderOf() { sender.credit().raise(CreditLimit{0}.plus(1U << 24U)); }
+  ~SenderOf() { sender.clear(memory); }
 
   void send(int packets = 1) {
     for (int i = 0; i < packets; ++i) {
@@ -89,8 +93,9 @@ struct Fixture {
     REQUIRE(sender.broken_invariant() == nullptr);
     return out;
   }
-  [[nodiscard]] const Witness& told() const { return *sender.congestion().controller(); }
+  [[nodiscard]] const Congestion& told() const { return *sender.congestion().controller(); }
 };
+using Fixture = SenderOf<Witness>;
 
 }  // namespace
 
@@ -179,11 +184,35 @@ TEST_CASE("a loss that was none is noticed, taken back, and widens the reorderin
   f.send_data();
   (void)f.acknowledge(4);  // the first one was only late
   CHECK(f.sender.spurious_losses() == 1);
-  CHECK(f.told().undone == 1);
+  CHECK(f.told().late == 1);
   f.send(2);
   f.now += 40us;
   (void)f.acknowledge(7, {6});
   CHECK(f.sender.loss_deadline() - (f.now - 40us) == 60us);  // two quarters
+}
+
+TEMPLATE_TEST_CASE("a decrease is taken back when all its packets are here, not when one is",
+                   "[rfc9438-4.9][rfc3522]", Swift, Cubic) {
+  SenderOf<TestType> f;
+  f.send(16);
+  f.now += 40us;
+  (void)f.acknowledge(15);
+  f.send(12);
+  const std::uint32_t before = f.sender.congestion().window_bytes();
+  f.now += 40us;
+  (void)f.acknowledge(27, {16, 17, 18, 19, 20, 21});
+  CHECK(f.sender.lost_packets() == 6);
+  f.send(4);
+  f.now += 40us;
+  (void)f.acknowledge(31, {16, 17, 18, 19, 20, 21});  // Swift decides at the end of the round
+  const std::uint32_t after = f.sender.congestion().window_bytes();
+  REQUIRE(after < before);
+  (void)f.acknowledge(31, {16, 17, 18, 19});  // two were only late
+  CHECK(f.sender.congestion().window_bytes() == after);
+  (void)f.acknowledge(31, {16});
+  CHECK(f.sender.congestion().window_bytes() == after);
+  (void)f.acknowledge(31);
+  CHECK(f.sender.congestion().window_bytes() >= before);
 }
 
 TEST_CASE("three probes in a row are persistent congestion, until what was sent before arrives",

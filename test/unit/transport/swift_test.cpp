@@ -252,13 +252,34 @@ TEST_CASE("two lost packets of a hundred change nothing, ten do, in proportion")
   two.lose(2, two.next - 1);
   two.round(100us);
   CHECK(two.controller.window_bytes() >= before);
+  const std::uint64_t first_lost = ten.next - 10;
   ten.lose(10, ten.next - 1);
   ten.round(100us);
   CHECK(ten.controller.window_bytes() == Approx(0.79 * before).epsilon(0.04));  // 10 of 120, 1/8
 
   SECTION("and what arrives after all takes it back") {
-    ten.controller.on_spurious_loss(ten.now);
+    ten.arrive_late(9, first_lost);
+    CHECK(ten.controller.window_bytes() < before);  // one is still missing
+    ten.arrive_late(1, first_lost);
     CHECK(ten.controller.window_bytes() == before);
+  }
+  SECTION("but not while one sent before the decrease, and declared lost after it, is missing") {
+    ten.lose(1, ten.delivered);
+    ten.arrive_late(10, first_lost);
+    CHECK(ten.controller.window_bytes() < before);
+    ten.arrive_late(1, ten.delivered);
+    CHECK(ten.controller.window_bytes() == before);
+  }
+  SECTION("nor by what caused a decrease before that one") {
+    ten.arrive_late(10, 0);
+    ten.round(100us);  // a decision without loss: there is nothing to take back any more
+    ten.round(100us);
+    const std::uint32_t later = ten.controller.window_bytes();
+    ten.lose(20, ten.next - 1);
+    ten.round(100us);
+    REQUIRE(ten.controller.window_bytes() < later);
+    ten.arrive_late(20, first_lost);
+    CHECK(ten.controller.window_bytes() < later);
   }
   SECTION("and losses of what was sent before count once") {
     const std::uint32_t after = ten.controller.window_bytes();
@@ -266,6 +287,23 @@ TEST_CASE("two lost packets of a hundred change nothing, ten do, in proportion")
     ten.round(100us);
     CHECK(ten.controller.window_bytes() >= after);
   }
+}
+
+TEST_CASE("what arrives before the round is judged is no loss, and the others are") {
+  Driver<Swift> all = settled(100);
+  for (int i = 0; i < 3; ++i) all.round(100us);
+  const std::uint32_t before = all.controller.window_bytes();
+  Driver<Swift> half = all;
+  all.lose(20, all.next - 1);
+  all.arrive_late(20, all.next - 20);
+  all.round(100us);
+  CHECK(all.controller.window_bytes() >= before);
+  half.lose(20, half.next - 1);
+  half.arrive_late(10, half.next - 20);
+  half.round(100us);
+  CHECK(half.controller.window_bytes() < 0.85 * before);
+  half.arrive_late(10, half.delivered);
+  CHECK(half.controller.window_bytes() == before);
 }
 
 TEST_CASE("persistent congestion costs all but one packet and half comes back quickly") {
@@ -279,7 +317,7 @@ TEST_CASE("persistent congestion costs all but one packet and half comes back qu
   CHECK(d.packets() >= before / 2);
   Driver<Swift> undone = settled(100);
   undone.controller.on_persistent_congestion(undone.now);
-  undone.controller.on_spurious_loss(undone.now);
+  undone.controller.on_spurious_timeout(undone.now);
   CHECK(undone.packets() == before);
 }
 
