@@ -200,6 +200,7 @@ class Sender {
     if (packets_.in_flight_packets() == 0 || !overdue) return;
     for (std::uint32_t i = 0; i < packets_.count(); ++i) {
       SentPacket& packet = packets_.at(i);
+      if (packet.state != PacketState::in_flight) continue;  // as a loss it was counted
       packet.content = with(packet.content, PacketContent::refused);
     }
     if (probes_in_a_row_ >= persistent_probes) congestion_.on_spurious_timeout(arrival.now);
@@ -261,7 +262,13 @@ class Sender {
     record.units = static_cast<std::uint32_t>(range.end - range.begin);
   }
 
+  /// What was never told as a loss is none that could have been for nothing.
+  static bool counts_as_lost(const SentPacket& packet) noexcept {
+    return !holds(packet.content, PacketContent::size_probe) &&
+           !holds(packet.content, PacketContent::refused);
+  }
   void note_late(std::uint32_t i, LateSample& late) const noexcept {
+    if (!counts_as_lost(packets_.at(i))) return;
     if (late.packets++ == 0) late.oldest = index_of(packets_.oldest().plus(i));
   }
 

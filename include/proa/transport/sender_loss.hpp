@@ -51,7 +51,7 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, std::uint32_t i, LossS
   }
   ++lost_packets_;
   out.content_lost |= packet.content;
-  if (holds(packet.content, PacketContent::refused)) return;
+  if (!counts_as_lost(packet)) return;
   if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
   loss.lost_bytes += packet.bytes;
   ++loss.lost_packets;

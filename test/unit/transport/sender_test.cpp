@@ -65,6 +65,16 @@ struct SenderOf {
     REQUIRE(sender.packets().can_send());
     sender.on_sent(record);
   }
+  /// A packet without message parts: in flight if it holds anything but an acknowledgement.
+  void send_other(std::uint8_t content, std::uint16_t bytes = 100) {
+    SentPacket record;
+    record.sent_at = now;
+    record.bytes = bytes;
+    record.content = content;
+    record.state = content != 0 ? PacketState::in_flight : PacketState::untracked;
+    REQUIRE(sender.packets().can_send());
+    sender.on_sent(record);
+  }
   void send_probe() {
     REQUIRE(sender.probe_due());
     std::array<std::byte, 1400> packet{};
@@ -189,6 +199,44 @@ TEST_CASE("a loss that was none is noticed, taken back, and widens the reorderin
   f.now += 40us;
   (void)f.acknowledge(7, {6});
   CHECK(f.sender.loss_deadline() - (f.now - 40us) == 60us);  // two quarters
+}
+
+TEST_CASE("a size probe that was only late is no loss for nothing", "[rfc8899-3]") {
+  Fixture f;
+  f.send_other(with(0, PacketContent::size_probe), 1400);
+  f.send(5);
+  f.now += 40us;
+  CHECK(f.acknowledge(5, {0, 1}).size_probe_lost == 1400);
+  CHECK(f.sender.lost_packets() == 1);
+  CHECK(f.acknowledge(5, {1}).size_probe_acked == 1400);
+  CHECK(f.sender.spurious_losses() == 0);
+  CHECK(f.told().late == 0);
+  (void)f.acknowledge(5);
+  CHECK(f.sender.spurious_losses() == 1);
+  CHECK(f.told().late == 1);
+}
+
+TEST_CASE(
+    "what was taken for refused is no loss for nothing when it comes, what was lost before is") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  f.send(5);
+  f.now += 40us;
+  (void)f.acknowledge(4, {1});
+  CHECK(f.told().lost_packets == 1);
+  f.send(4);
+  f.now += 40us;
+  f.sender.on_peer_ping({f.now, {}, false});
+  f.send_probe();
+  (void)f.acknowledge(10, {1, 5, 6});
+  CHECK(f.sender.lost_packets() == 3);
+  CHECK(f.told().lost_packets == 1);
+  (void)f.acknowledge(10, {1});
+  CHECK(f.told().late == 0);
+  (void)f.acknowledge(10);
+  CHECK(f.told().late == 1);
 }
 
 TEMPLATE_TEST_CASE("a decrease is taken back when all its packets are here, not when one is",
