@@ -13,8 +13,9 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   loss.in_flight_bytes = packets_.in_flight_bytes();
   const Duration patience = rule_.patience(rtt_);
   const bool by_count = now >= count_off_until_;
-  std::uint32_t later_tracked = 1;  // the largest acknowledged itself
-  for (std::uint32_t i = largest_acked_.since(packets_.oldest()); i-- > 0;) {
+  std::uint32_t i = largest_acked_.since(packets_.oldest());
+  std::uint32_t later_tracked = packets_.at(i).state == PacketState::untracked ? 0 : 1;
+  while (i-- > 0) {
     SentPacket& packet = packets_.at(i);
     if (packet.state == PacketState::untracked) continue;
     if (packet.state == PacketState::in_flight) {

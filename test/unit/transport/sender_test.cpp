@@ -141,6 +141,21 @@ TEST_CASE("a packet is lost once three later ones are acknowledged", "[rfc9002-6
   CHECK(f.sender.packets().next() == f.first.plus(6));
 }
 
+TEST_CASE("a packet that only acknowledges is none of the three", "[rfc9002-6.1.1]") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  f.send(3);
+  f.send_other(0);
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(4, {1});
+  CHECK(f.sender.lost_packets() == 0);
+  (void)f.acknowledge(5, {1});
+  CHECK(f.sender.lost_packets() == 1);
+}
+
 TEST_CASE("a packet is lost by time once a later one is acknowledged", "[rfc9002-6.1.2]") {
   Fixture f;
   f.send(2);
