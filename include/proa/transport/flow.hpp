@@ -150,11 +150,12 @@ class Flow {
   [[nodiscard]] Drop handle_unknown_flow(const Arrival&, const PacketHeader&) noexcept;
   [[nodiscard]] Drop handle_data(const Arrival&, const PacketHeader&, ByteView frames) noexcept;
   [[nodiscard]] Drop judge_number(const PacketHeader&) noexcept;
-  [[nodiscard]] Drop process_ack(const Arrival&, const PacketHeader&, const AckBits&) noexcept;
+  [[nodiscard]] Drop process_ack(const Arrival&, const PacketHeader&, const AckBits&,
+                                 std::uint32_t marked) noexcept;
   [[nodiscard]] Drop process_frames(const Arrival&, FrameReader&, bool& eliciting) noexcept;
   [[nodiscard]] Drop process_frame(const Arrival&, const Frame&) noexcept;
   [[nodiscard]] Drop process_want(const Frame&) noexcept;
-  void process_ecn(std::uint32_t marked) noexcept;
+  [[nodiscard]] std::uint32_t newly_marked(std::uint32_t marked) const noexcept;
   void check_peer_fin(Instant now) noexcept;
   void establish(Instant now, bool as_client) noexcept;
   void on_resolved(Instant now, const Resolved&) noexcept;

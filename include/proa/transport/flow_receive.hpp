@@ -83,7 +83,7 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
   idle_limit_ = std::min(options_->idle_limit, Duration{syn_ack.idle_limit_ms * 1ms});
   (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
-  (void)process_ack(arrival, header, AckBits{});
+  (void)process_ack(arrival, header, AckBits{}, peer_ce_marked_);
   establish(arrival.now, true);
   want_control(PacketContent::ping);  // the server raises `accepted` on our first packet
   return Drop::none;
@@ -165,9 +165,10 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
 
   FrameReader reader{frames};
   AckBits bits;
-  if (!reader.take_ack(bits)) return Drop::bad_frame;
+  std::uint32_t marked = peer_ce_marked_;
+  if (!reader.take_ack(bits) || !reader.take_ecn(marked)) return Drop::bad_frame;
   if (header.has(HeaderFlag::acks))
-    if (const Drop why = process_ack(arrival, header, bits); why != Drop::none) return why;
+    if (const Drop why = process_ack(arrival, header, bits, marked); why != Drop::none) return why;
   ++packets_received_;
   if (state_ == FlowState::syn_received) establish(arrival.now, false);
   sender_.credit().raise(header.credit);
@@ -193,10 +194,12 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
 
 template <MessageMemory Memory, TransportPolicy Policy>
 Drop Flow<Memory, Policy>::process_ack(const Arrival& arrival, const PacketHeader& header,
-                                       const AckBits& bits) noexcept {
+                                       const AckBits& bits, std::uint32_t marked) noexcept {
+  const std::uint32_t more = newly_marked(marked);
   const Resolved resolved =
-      sender_.on_ack({header.largest_acked, header.ack_delay(), bits}, arrival, *memory_);
+      sender_.on_ack({header.largest_acked, header.ack_delay(), bits, more}, arrival, *memory_);
   if (resolved.acks_unsent) return Drop::protocol_violation;
+  peer_ce_marked_ += more;
   on_resolved(arrival.now, resolved);
   return Drop::none;
 }
@@ -257,9 +260,6 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
                                           *memory_);
     case FrameType::want:
       return process_want(frame);
-    case FrameType::ecn:
-      process_ecn(frame.total);
-      return Drop::none;
     case FrameType::fin:
       peer_fin_known_ = true;
       peer_fin_ = frame.number;
@@ -282,6 +282,7 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
     case FrameType::padding:
     case FrameType::ack64:
     case FrameType::ack512:
+    case FrameType::ecn:  // taken with the acknowledgement
       break;
   }
   return Drop::none;
@@ -295,11 +296,10 @@ Drop Flow<Memory, Policy>::process_want(const Frame& frame) noexcept {
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
-void Flow<Memory, Policy>::process_ecn(std::uint32_t marked) noexcept {
+std::uint32_t Flow<Memory, Policy>::newly_marked(std::uint32_t marked) const noexcept {
   const std::uint32_t more = marked - peer_ce_marked_;
-  if (more == 0 || more > (1U << 20U)) return;  // an older count, overtaken
-  peer_ce_marked_ = marked;
-  sender_.on_ce_marks(more);
+  if (more > (1U << 20U)) return 0;  // an older count, overtaken
+  return more;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>

@@ -21,7 +21,8 @@ namespace proa {
 struct AckInfo {
   PacketNumber largest;
   Duration delay{};
-  const AckBits& bits;  // packets below the largest
+  const AckBits& bits;          // packets below the largest
+  std::uint32_t ce_marked = 0;  // packets newly reported as CE-marked
 
   /// How long the packet may have waited for a late poller of the peer; the field saturates.
   [[nodiscard]] Duration lateness(Duration usual_max) const noexcept {
@@ -145,6 +146,7 @@ class Sender {
       out.acks_unsent = true;
       return out;
     }
+    ce_marked_ += ack.ce_marked;
     if (ack.largest.before(packets_.oldest())) return out;
     const Acked acked = collect(ack, memory, out);
     if (acked.packets == 0) return out;
@@ -346,11 +348,6 @@ class Sender {
     return sent_count_ - packets_.next().since(number);
   }
 
- public:
-  /// The peer's cumulative count of CE-marked packets rose by `marked`.
-  void on_ce_marks(std::uint32_t marked) noexcept { ce_marked_ += marked; }
-
- private:
   SendQueue<Memory> queue_;
   SentPackets packets_;
   RttEstimator rtt_;

@@ -13,7 +13,7 @@
 //
 // Without an ack frame a packet whose header acknowledges says that all of the ack_window packets
 // below the largest arrived. An ack frame comes first and says nothing about packets older than
-// its bitmap.
+// its bitmap. A count of CE marks comes next, or first: it belongs to the acknowledgement.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -91,6 +91,15 @@ class FrameReader {
     bits.count = static_cast<std::uint32_t>(words * 64);
     bits.dense = false;
     rest_ = rest_.subspan(size);
+    return true;
+  }
+
+  /// Takes the count of CE marks if it is there, after the ack frame. False: it was cut short.
+  [[nodiscard]] constexpr bool take_ecn(std::uint32_t& marked) noexcept {
+    if (rest_.empty() || rest_[0] != static_cast<std::byte>(FrameType::ecn)) return true;
+    Frame frame;
+    if (!read_ecn(frame)) return false;
+    marked = frame.total;
     return true;
   }
 

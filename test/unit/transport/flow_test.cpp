@@ -136,6 +136,29 @@ TEST_CASE("thirty per cent random loss loses, doubles and reorders nothing") {
   }
 }
 
+TEST_CASE("a CE mark counts with the acknowledgement that reports it", "[rfc8511]") {
+  FlowPair<> pair;
+  pair.options.congestion = CongestionKind::cubic;
+  pair.connect();
+  pair.run_for(1ms);
+  std::vector<std::vector<std::byte>> caught;
+  pair.lose = [&](int, const auto& packet) {
+    caught.push_back(packet);
+    return true;
+  };
+  REQUIRE(pair.send(0, pattern(1000)));
+  pair.drain(0);
+  REQUIRE(caught.size() == 1);
+  pair.now += 20us;
+  REQUIRE(pair.side[1].flow->handle_datagram({pair.now, {}, true}, caught[0]) == Drop::none);
+  pair.drain(1);
+  REQUIRE(caught.size() == 2);
+  pair.now += 20us;
+  const std::uint32_t before = pair.side[0].flow->info().window_bytes;
+  REQUIRE(pair.side[0].flow->handle_datagram({pair.now, {}, false}, caught[1]) == Drop::none);
+  CHECK(pair.side[0].flow->info().window_bytes < before);
+}
+
 TEST_CASE("silence past the idle limit ends the flow at both ends") {
   FlowPair<> pair;
   pair.connect();
