@@ -197,7 +197,8 @@ tl::expected<void, std::string> check_applications(const Config& config) {
 
 tl::expected<void, std::string> check_transport(const Config& config) {
   const auto& [keepalive, idle_limit] = config.transport;
-  if (keepalive < idle_limit) return {};
+  const bool given = !config.where("transport", {"keepalive"}).empty();
+  if (keepalive < idle_limit || !given) return {};  // not given it follows the limit
   return tl::unexpected{
       fmt::format("{}keepalive is {}, expected less than idle_limit ({}), a third of it or so",
                   config.where("transport", {"keepalive", "idle_limit"}), duration_text(keepalive),

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <proa/transport/options.hpp>
 #include <proa/wire/address_text.hpp>
 
 #include "config.hpp"
@@ -295,14 +296,15 @@ void add_engine(std::vector<Key>& out) {
   out.push_back(number_key({"engine", "flows", "flows", "flows per engine"},
                            PROA_FIELD(config.engine.flows), 1, 1 << 24U));
   out.push_back(duration_key({"transport", "keepalive", "keepalive",
-                              "silence after which a flow asks whether its peer lives"},
-                             PROA_FIELD(config.transport.keepalive), std::chrono::milliseconds{10},
-                             std::chrono::hours{1}));
+                              "silence after which a flow asks whether its peer lives; a third of "
+                              "the idle limit, if that is less"},
+                             PROA_FIELD(config.transport.keepalive), keepalive_least,
+                             keepalive_most));
   out.push_back(duration_key({"transport", "idle_limit", "idle-limit",
                               "silence after which a flow ends; the smaller one of both ends "
                               "counts"},
-                             PROA_FIELD(config.transport.idle_limit),
-                             std::chrono::milliseconds{100}, std::chrono::hours{24}));
+                             PROA_FIELD(config.transport.idle_limit), idle_limit_least,
+                             idle_limit_most));
 }
 
 void add_interface(std::vector<Key>& out) {

@@ -29,7 +29,7 @@ namespace proa {
 ///   send_memory=256MiB         address space for messages being sent; used as touched
 ///   receive_memory=256MiB      the same for messages received
 ///   message_max=8MiB           largest message, up to 64MiB
-///   keepalive=10s idle_limit=30s
+///   keepalive=10s idle_limit=30s   of silence; a third of the limit, if that is less
 ///   spin=20us                  how long wait() polls before it sleeps
 ///   seed=0                     for repeatable runs; 0: random
 template <class NicOptions>
@@ -48,9 +48,12 @@ struct InProcessOptions {
     for (const OptionPair& pair : *pairs) {
       const std::string expected = options.set(pair.key, pair.value);
       if (expected.empty()) continue;
-      return tl::unexpected{"line " + std::to_string(pair.line) + ": " + std::string{pair.key} +
-                            "=" + std::string{pair.value} + ": " + expected};
+      return refuse(pair, expected);
     }
+    for (const OptionPair& pair : *pairs)  // given: else it follows the limit
+      if (pair.key == "keepalive" &&
+          options.engine.flow.keepalive >= options.engine.flow.idle_limit)
+        return refuse(pair, "expected less than idle_limit, a third of it or so");
     return options;
   }
 
@@ -70,8 +73,10 @@ struct InProcessOptions {
     if (key == "receive_memory")
       return set_bytes(value, memory_min, memory_max, memory.receive_bytes);
     if (key == "message_max") return set_message_max(value);
-    if (key == "keepalive") return set_duration(value, engine.flow.keepalive);
-    if (key == "idle_limit") return set_duration(value, engine.flow.idle_limit);
+    if (key == "keepalive")
+      return set_duration(value, keepalive_least, keepalive_most, engine.flow.keepalive);
+    if (key == "idle_limit")
+      return set_duration(value, idle_limit_least, idle_limit_most, engine.flow.idle_limit);
     if (key == "spin") return set_duration(value, spin);
     return "unknown key; expected one of nic, address, gateway, route, mtu, vlan, "
            "detect_duplicates, udp_ports, flows, send_memory, receive_memory, message_max, "
@@ -84,6 +89,10 @@ struct InProcessOptions {
   static constexpr std::uint64_t memory_max = std::uint64_t{1} << 40U;
   static constexpr std::uint64_t message_limit = 64U << 20U;
 
+  static tl::unexpected<std::string> refuse(const OptionPair& pair, const std::string& expected) {
+    return tl::unexpected{"line " + std::to_string(pair.line) + ": " + std::string{pair.key} + "=" +
+                          std::string{pair.value} + ": " + expected};
+  }
   std::string set_nic(std::string_view value) {
     if constexpr (requires { NicOptions::parse(value); }) {
       auto parsed = NicOptions::parse(value);
@@ -168,6 +177,16 @@ struct InProcessOptions {
     const auto duration = parse_duration(value);
     if (!duration) return "expected a time with unit (ns, us, ms, s, min), as in 30s";
     out = *duration;
+    return {};
+  }
+  static std::string set_duration(std::string_view value, Duration least, Duration most,
+                                  Duration& out) {
+    Duration duration{};
+    if (auto bad = set_duration(value, duration); !bad.empty()) return bad;
+    if (duration < least || duration > most)
+      return "expected " + std::to_string(least / std::chrono::milliseconds{1}) + "ms to " +
+             std::to_string(most / std::chrono::minutes{1}) + "min";
+    out = duration;
     return {};
   }
 };

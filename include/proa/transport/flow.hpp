@@ -319,7 +319,7 @@ void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
   if (timers_.take_expired(FlowTimer::keepalive, now)) {
     want_control(PacketContent::ping);
     sender_.on_keepalive();
-    timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive));
+    timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive_within(idle_limit_)));
     trim();
   }
   if (timers_.take_expired(FlowTimer::loss, now)) on_resolved(now, sender_.on_loss_timer(now));

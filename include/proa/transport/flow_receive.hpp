@@ -16,7 +16,7 @@ void Flow<Memory, Policy>::accept_syn(const PacketHeader& header, const SynBody&
   (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
   message_bytes_max_ = std::min(options_->message_bytes_max, syn.message_bytes_max);
-  idle_limit_ = std::min(options_->idle_limit, Duration{syn.idle_limit_ms * 1ms});
+  idle_limit_ = options_->agreed_idle_limit(syn.idle_limit_ms);
   timers_.arm(FlowTimer::handshake, arrival.now);
 }
 
@@ -80,7 +80,7 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
   identity_.peer_id = header.source_flow;
   identity_.peer_incarnation = syn_ack.incarnation;
   message_bytes_max_ = std::min(options_->message_bytes_max, syn_ack.message_bytes_max);
-  idle_limit_ = std::min(options_->idle_limit, Duration{syn_ack.idle_limit_ms * 1ms});
+  idle_limit_ = options_->agreed_idle_limit(syn_ack.idle_limit_ms);
   (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
   (void)process_ack(arrival, header, AckBits{}, peer_ce_marked_);
@@ -108,8 +108,9 @@ void Flow<Memory, Policy>::establish(Instant now, bool as_client) noexcept {
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::heard_from_peer(Instant now) noexcept {
   // The server only asks when the client does not: once per period is enough.
-  const Duration extra = as_client_ ? Duration{} : options_->keepalive / 8;
-  timers_.arm(FlowTimer::keepalive, later(now, options_->keepalive + extra));
+  const Duration period = options_->keepalive_within(idle_limit_);
+  const Duration extra = as_client_ ? Duration{} : period / 8;
+  timers_.arm(FlowTimer::keepalive, later(now, period + extra));
   timers_.arm(FlowTimer::idle, later(now, idle_limit_));
 }
 
@@ -274,7 +275,7 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
       sender_.on_peer_ping(arrival);
       // Whose peer always asks first hears no keepalive timer of his own, and has nothing to send
       // that the acknowledgement could wait for.
-      if (arrival.now - sender_.waiting_since() >= options_->keepalive / 2) {
+      if (arrival.now - sender_.waiting_since() >= options_->keepalive_within(idle_limit_) / 2) {
         trim();
         receiver_.ack_at_once();
       }

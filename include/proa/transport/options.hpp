@@ -1,5 +1,6 @@
 // L2: what can be set per flow, each with its unit and where the number comes from.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include <proa/base/time.hpp>
@@ -10,6 +11,10 @@ namespace proa {
 using namespace std::chrono_literals;
 
 class PathSizes;
+
+// What may be set. A shorter idle limit would only ask all the time.
+inline constexpr Duration keepalive_least = 10ms, keepalive_most = std::chrono::hours{1};
+inline constexpr Duration idle_limit_least = 100ms, idle_limit_most = std::chrono::hours{24};
 
 struct FlowOptions {
   std::uint32_t message_bytes_max = 8U << 20U;        // configurable up to 64 MiB
@@ -30,11 +35,19 @@ struct FlowOptions {
   Duration probe_max = 1s;
   Duration probe_before_sample = 1ms;
   Duration linger_min = 100ms;    // an ended flow answers or resets: ten doublings of 100 us
-  Duration keepalive = 10s;       // a third of the idle limit: two may be lost
+  Duration keepalive = 10s;       // at most a third of the idle limit: two may be lost
   Duration idle_limit = 30s;      // the smaller one of both ends counts
   Duration accept_limit = 5s;     // a half-open flow is dropped after this
   std::uint32_t incarnation = 0;  // random per start of the stack
 
+  /// What both ends agree on. A peer that has no limit says 0; one that cannot wait ends by itself.
+  [[nodiscard]] constexpr Duration agreed_idle_limit(std::uint32_t peer_ms) const noexcept {
+    if (peer_ms == 0) return idle_limit;
+    return std::min(idle_limit, std::max<Duration>(peer_ms * 1ms, idle_limit_least));
+  }
+  [[nodiscard]] constexpr Duration keepalive_within(Duration agreed_limit) const noexcept {
+    return std::min(keepalive, agreed_limit / 3);
+  }
   /// A longer ack delay is no measurement but the most that the peer's late poller can say.
   [[nodiscard]] constexpr Duration late_ack_delay() const noexcept { return 2 * probe_slack; }
 };

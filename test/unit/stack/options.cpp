@@ -61,6 +61,11 @@ TEST_CASE("Wrong options are refused with line, key and what was expected", "[st
   CHECK(error_of("mtu=") == "line 1: expected key=value, got \"mtu=\"");
   CHECK(error_of("=5").find("expected key=value") != std::string::npos);
   CHECK(error_of("idle_limit=30").find("a time with unit") != std::string::npos);
+  CHECK(error_of("idle_limit=99ms").find("expected 100ms to 1440min") != std::string::npos);
+  CHECK(error_of("keepalive=9ms").find("expected 10ms to 60min") != std::string::npos);
+  CHECK(error_of("idle_limit=1441min").find("expected 100ms") != std::string::npos);
+  CHECK(error_of("keepalive=5s\nidle_limit=5s") ==
+        "line 1: keepalive=5s: expected less than idle_limit, a third of it or so");
   CHECK(error_of("send_memory=1kB").find("bytes") != std::string::npos);
   CHECK(error_of("udp_ports=9-8").find("first-last") != std::string::npos);
   CHECK(error_of("gateway=nowhere").find("expected an address") != std::string::npos);

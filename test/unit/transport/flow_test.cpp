@@ -171,6 +171,30 @@ TEST_CASE("silence past the idle limit ends the flow at both ends") {
   CHECK(pair.side[1].events.back().reason == Reason::idle_timeout);
 }
 
+TEST_CASE("the shorter idle limit of both ends is kept alive, whatever the keepalive is") {
+  FlowPair<> pair;
+  pair.options.idle_limit = 5s;  // the keepalive is 10 s
+  pair.connect();
+  pair.run_for(60s);
+  CHECK(pair.count(0, FlowEventKind::closed) == 0);
+  CHECK(pair.count(1, FlowEventKind::closed) == 0);
+  CHECK(pair.side[0].packets <= 3 * 60 / 5 + 5);
+  pair.lose = [](int, const auto&) { return true; };
+  pair.run_for(5s + 1ms);
+  CHECK(pair.count(0, FlowEventKind::closed) == 1);
+}
+
+TEST_CASE(
+    "a peer without an idle limit says 0, and one of a moment does not make us ask for ever") {
+  const FlowOptions options;
+  CHECK(options.agreed_idle_limit(0) == 30s);
+  CHECK(options.agreed_idle_limit(1) == idle_limit_least);
+  CHECK(options.agreed_idle_limit(5000) == 5s);
+  CHECK(options.agreed_idle_limit(~0U) == 30s);
+  CHECK(options.keepalive_within(30s) == 10s);
+  CHECK(options.keepalive_within(5s) == 5s / 3);
+}
+
 TEST_CASE("a client asked to prove its address sends its SYN again with the cookie") {
   FlowPair<> pair;
   std::vector<std::vector<std::byte>> syns;
