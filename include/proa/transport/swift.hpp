@@ -12,13 +12,13 @@ namespace proa {
 
 /// Delay is the round trip less the peer's acknowledgement delay; the target is the path's minimum
 /// plus room for a standing queue. Below the target the window grows per round, above it shrinks
-/// in proportion (paper, algorithm 1). Integers only: the same series on every compiler.
+/// to what the path holds. Integers only: the same series on every compiler.
 ///
 /// Deviations from the paper, each for a reason; the tests of the bottleneck and test/sim/ show
 /// them:
 /// - A decrease empties the queue, so that every flow sees the true minimum again. By the paper's
-///   own formula the queue stands at the target, a newcomer takes it for the path, and starves
-///   the others.
+///   own formula (algorithm 1) the queue stands at the target, a newcomer takes it for the path,
+///   and starves the others.
 /// - A round's delay is that of its worst moment: the smallest of at least two samples within 25
 ///   us or half a round. A single sample may be a poller's jitter; the smallest of a whole round
 ///   would hide the queue from bursts and from long paths, and those would starve the others.
@@ -230,10 +230,10 @@ class Swift {
     undo_ = {};
     const bool doubles = starting_ && !start_up_is_over(delay);
     const Duration target = doubles ? start_up_target() : target_delay();
-    if (marked_) return decrease_for_delay(2 * target, target, next_number);
+    if (marked_) return decrease_for_delay(2 * target, next_number);
     if (delay > target) {
       const Duration excess = delay - target;
-      decrease_for_delay(delay, target, next_number);
+      decrease_for_delay(delay, next_number);
       yield_less(excess);
       return;
     }
@@ -279,11 +279,12 @@ class Swift {
     window_ = std::min(window_ + more, window_max);
   }
 
-  /// Paper, algorithm 1: cwnd *= max(1 - 0.8 * (delay - target) / delay, 1 - max_mdf), and at
-  /// least down to 15/16 of what the path holds without a queue.
-  void decrease_for_delay(Duration delay, Duration target, std::uint64_t next_number) noexcept {
+  /// Down to 15/16 of what the path holds without a queue: cwnd *= max(15/16 * base / delay, 1/2).
+  /// Not algorithm 1 of the paper, cwnd *= max(1 - 0.8 * (delay - target) / delay, 1 - max_mdf): as
+  /// the target is never below the base that always cuts less, and keeps the queue at the target,
+  /// where nobody sees the true minimum. Of the paper's rule only its bound is left: one half.
+  void decrease_for_delay(Duration delay, std::uint64_t next_number) noexcept {
     const std::uint64_t whole = nanoseconds(delay);
-    const std::uint64_t paper_256 = 256 * 4 * nanoseconds(delay - target) / (5 * whole);
     const std::uint64_t own_256 =
         std::min<std::uint64_t>(256 * nanoseconds(base_delay()) / whole, 256);
     if (starting_) {
@@ -293,7 +294,7 @@ class Swift {
       refill_ = std::max(window_ / 256 * std::max<std::uint64_t>(own_256, 32), window_min());
       window_ = std::max(refill_ / 2, window_min());
     } else {
-      shrink(std::min(std::max(paper_256, 256 - own_256 * 15 / 16), half_256));
+      shrink(std::min(256 - own_256 * 15 / 16, half_256));
     }
     end_start_up(next_number);
   }
