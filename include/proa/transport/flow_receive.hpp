@@ -272,7 +272,7 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
       receiver_.ack_at_once();
       return Drop::none;
     case FrameType::ping:
-      sender_.on_peer_ping(arrival);
+      if (frame.total == 0) sender_.on_peer_ping(arrival);  // padded it is a size probe
       // Whose peer always asks first hears no keepalive timer of his own, and has nothing to send
       // that the acknowledgement could wait for.
       if (arrival.now - sender_.waiting_since() >= options_->keepalive_within(idle_limit_) / 2) {

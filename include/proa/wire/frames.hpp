@@ -68,7 +68,8 @@ struct Frame {
   Reason reason = Reason::none;
   MessageNumber number;
   std::uint32_t offset = 0;
-  std::uint32_t total = 0;  // want, whole, part: bytes of the whole message; ecn: the count
+  // want, whole, part: bytes of the whole message; ecn: the count; ping: 1 if padding follows
+  std::uint32_t total = 0;
   ByteView bytes;
 };
 
@@ -112,6 +113,7 @@ class FrameReader {
         rest_ = {};
         return false;
       case FrameType::ping:
+        out.total = rest_.size() > 1 && rest_[1] == std::byte{0} ? 1 : 0;
         return skip(1);
       case FrameType::ecn:
         return read_ecn(out);

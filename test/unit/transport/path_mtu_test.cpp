@@ -109,6 +109,34 @@ TEST_CASE("A caller whose packets have less room bounds the search") {
   CHECK(PathMtu(0, 548).packet_bytes() == 548);  // an interface of 576 bytes
 }
 
+TEST_CASE("A size probe is not taken for a peer that had no memory and has some now") {
+  for (const bool padded : {false, true}) {
+    FlowPair<> pair;
+    pair.connect();
+    pair.run_for(1ms);
+    pair.lose = [](int, const auto&) { return true; };
+    REQUIRE(pair.send(0, std::string(1000, 'x')));
+    pair.drain(0);
+    pair.now += 42us;
+    const PacketNumber number{0xffff'fff0U + 8};  // one that the server has not used
+    std::vector<std::byte> packet(PacketHeader::size + (padded ? 500 : 1) + 4);
+    PacketHeader header;
+    header.type = PacketType::data;
+    header.destination_flow = 0x1111'1100;
+    header.source_flow = 0x2222'2200;
+    header.number = number;
+    header.write(std::span{packet}.first<PacketHeader::size>());
+    packet[PacketHeader::size] = std::byte{1};
+    Crc32c::seal(packet);
+    const auto before = pair.side[0].packets;
+    REQUIRE(pair.side[0].flow->handle_datagram({pair.now, {}, false}, packet) == Drop::none);
+    pair.side[0].flow->handle_timeout(pair.now);
+    pair.drain(0);
+    CHECK(pair.side[0].flow->info().probes == (padded ? 0 : 1));
+    CHECK(pair.side[0].packets > before);  // at least its acknowledgement: there is a gap
+  }
+}
+
 TEST_CASE("An engine remembers the sizes of a bounded number of peers for ten minutes") {
   PathSizes sizes;
   const auto peer = [](std::uint32_t i) { return IpAddress::v4(0x0a00'0000U + i); };

@@ -59,7 +59,7 @@ TEST_CASE("every frame is written as the head of frames.hpp says") {
   REQUIRE(r.next(f));
   CHECK((f.type == FrameType::reset && f.reason == Reason::application_gone));
   REQUIRE(r.next(f));
-  CHECK(f.type == FrameType::ping);
+  CHECK((f.type == FrameType::ping && f.total == 0));
   REQUIRE(r.next(f));
   CHECK((f.type == FrameType::whole && f.total == 2 && f.offset == 0 && f.bytes.size() == 2));
   REQUIRE(r.next(f));
@@ -79,6 +79,31 @@ TEST_CASE("the long ack frame keeps the order of its words") {
   REQUIRE(FrameReader{out}.take_ack(back));
   CHECK(back.count == 512);
   CHECK(back.words == bits.words);
+}
+
+TEST_CASE("the count of CE marks is taken with the ack frame, and a ping knows of its padding") {
+  std::array<std::byte, 20> out{};
+  FrameWriter w{out};
+  w.ack64(5);
+  w.ecn(7);
+  w.ping();
+  FrameReader r{out};
+  AckBits bits;
+  std::uint32_t marked = 3;
+  REQUIRE((r.take_ack(bits) && r.take_ecn(marked)));
+  CHECK(marked == 7);
+  Frame f;
+  REQUIRE(r.next(f));
+  CHECK((f.type == FrameType::ping && f.total == 1));
+  CHECK_FALSE(r.next(f));
+
+  marked = 3;
+  CHECK(FrameReader{ByteView{out}.first(0)}.take_ecn(marked));
+  CHECK(FrameReader{out}.take_ecn(marked));  // something else
+  CHECK(marked == 3);
+  const ByteView cut = ByteView{out}.subspan(ack64_frame_bytes, ecn_frame_bytes - 1);
+  CHECK_FALSE(FrameReader{cut}.take_ecn(marked));
+  CHECK(marked == 3);
 }
 
 TEST_CASE("impossible parts are refused") {
