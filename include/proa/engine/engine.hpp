@@ -244,6 +244,7 @@ class Engine {
   void ring_others() noexcept;
   // path_inline.hpp
   void join_route(Slot& host) noexcept;
+  void choose_first_path(Slot& host) noexcept;
   void look_at_path(std::uint32_t slot, const UdpArrival& from, Way way, Drop drop) noexcept;
   void first_path_is_good(Slot& host) noexcept;
   void find_other_path(std::uint32_t slot) noexcept;

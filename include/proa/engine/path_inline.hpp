@@ -17,6 +17,14 @@ void Engine<NicT, AppSide, Policy>::join_route(Slot& host) noexcept {
   host.route = paths_.join({who.local.address, who.peer.address, engine}, who.peer_incarnation);
 }
 
+/// A random pair teaches the route another one if it is good, and falls back on a known one if not:
+/// only so do flows spread (clouds limit one 5-tuple).
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::choose_first_path(Slot& host) noexcept {
+  if (host.route == Paths::none || paths_.pair_count(host.route) < Paths::pairs_max) return;
+  if (const auto known = paths_.take(host.route, now_)) host.header.set_ports(*known);
+}
+
 /// After a packet that came, or is itself, out of the ordinary.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::look_at_path(std::uint32_t slot, const UdpArrival& from,

@@ -186,8 +186,7 @@ Drop Engine<NicT, AppSide, Policy>::open_server_flow(const UdpArrival& from, con
   host.note_first_arrival(from.ports, way.via == Via::engine);
   host.flow.say_misrouted(host.is_misrouted());
   join_route(host);
-  if (host.route != Paths::none)
-    if (const auto known = paths_.take(host.route, now_)) host.header.set_ports(*known);
+  choose_first_path(host);
   flows_[slot].flow.accept_syn(header, syn, arrival);
   touch(slot);
   return Drop::none;
