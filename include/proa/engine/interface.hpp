@@ -63,10 +63,13 @@ struct InterfaceCounters {
   std::uint64_t address_conflicts = 0;  // another station claims one (RFC 5227, RFC 4862 5.4)
 };
 
-/// What one engine learned and the others should hear: a neighbour's answer reaches one queue only.
+/// What a neighbour said, for this engine and the others: it reaches one queue only.
 struct NeighbourNews {
+  enum class Said : std::uint8_t { arp, solicitation, advertisement };
   IpAddress address;
-  MacAddress mac;
+  std::optional<MacAddress> mac;  // an advertisement may leave it out
+  Said said = Said::arp;
+  bool solicited = false, overrides = false;  // of an advertisement
 };
 
 /// Belongs to one engine's thread; allocates only when made.
@@ -172,8 +175,16 @@ class Interface {
     if (news_count_ == 0) return std::nullopt;
     return news_[--news_count_];
   }
-  void hear(const NeighbourNews& news, Instant now) noexcept {
-    neighbours_.heard(news.address, news.mac, now, false);
+  void hear(const NeighbourNews& news, Instant now, bool may_create = false) noexcept {
+    using enum NeighbourNews::Said;
+    switch (news.said) {
+      case arp:
+        return neighbours_.heard(news.address, *news.mac, now, may_create);
+      case solicitation:
+        return neighbours_.solicited_by(news.address, *news.mac, now, may_create);
+      case advertisement:
+        return neighbours_.advertised(news.address, news.mac, news.solicited, news.overrides, now);
+    }
   }
 
   [[nodiscard]] const InterfaceOptions& options() const noexcept { return plan_.options; }

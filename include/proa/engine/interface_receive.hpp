@@ -309,8 +309,10 @@ inline Drop Interface::take_arp(const EthernetFrame& frame, Instant now) noexcep
   const bool request = arp->operation == ArpOperation::request;
   if (arp->sender_ip.to_v4() != 0) {
     const bool stranger_may_enter = for_us && request && plan_.routes.is_on_link(arp->sender_ip);
-    neighbours_.heard(arp->sender_ip, arp->sender_mac, now, stranger_may_enter);
-    if (for_us) tell_news({arp->sender_ip, arp->sender_mac});
+    const bool announcement = arp->target_ip == arp->sender_ip;  // RFC 5227 (2.3)
+    const NeighbourNews news{arp->sender_ip, arp->sender_mac};
+    hear(news, now, stranger_may_enter);
+    if (for_us || announcement) tell_news(news);
   }
   if (!request) {
     ++counters_.arp_replies_heard;
@@ -335,9 +337,9 @@ inline Drop Interface::take_solicitation(const EthernetFrame& frame, const IpPac
   // RFC 4862 (5.4.3): somebody else is about to take the address, as we are.
   if (probe && announcer_.tentative(now)) ++counters_.address_conflicts;
   if (asked.link_address) {
-    neighbours_.solicited_by(ip.source, *asked.link_address, now,
-                             plan_.routes.is_on_link(ip.source));
-    tell_news({ip.source, *asked.link_address});
+    const NeighbourNews news{ip.source, asked.link_address, NeighbourNews::Said::solicitation};
+    hear(news, now, plan_.routes.is_on_link(ip.source));
+    tell_news(news);
   }
   if (!neighbour_limit_.allow(now)) return Drop::control_limit;
   const std::span<std::byte> out = control_.push(link_header_bytes(plan_.options.vlan) +
@@ -356,8 +358,10 @@ inline Drop Interface::take_solicitation(const EthernetFrame& frame, const IpPac
 /// RFC 4861 (7.2.5).
 inline Drop Interface::take_advertisement(const NeighbourMessage& said, Instant now) noexcept {
   if (plan_.owns(said.target)) return note_conflict(now, Drop::bad_neighbour);
-  neighbours_.advertised(said.target, said.link_address, said.solicited, said.overrides, now);
-  if (said.link_address && said.solicited) tell_news({said.target, *said.link_address});
+  const NeighbourNews news{said.target, said.link_address, NeighbourNews::Said::advertisement,
+                           said.solicited, said.overrides};
+  hear(news, now);
+  tell_news(news);
   ++counters_.advertisements_heard;
   return Drop::none;
 }

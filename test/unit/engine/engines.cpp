@@ -83,6 +83,33 @@ void say_too_big(PathWorld& world, PathEnd& flow, std::uint32_t owner) {
   world.run(1ms);  // before the port leaves the network
 }
 
+/// Where an engine of host a sends what is for host b.
+MacAddress next_hop(PathWorld& world, std::uint32_t engine) {
+  Interface& interface = world.a.engines[engine]->interface();
+  HeaderTemplate headers = interface.make_headers({world.a.address, world.b.address, {1, 1}});
+  if (interface.refresh(headers, world.now) != Reach::ready) return {};
+  std::vector<std::byte> frame(headers.size());
+  headers.finish(frame, UdpChecksumBy::zero);
+  return load_mac(ByteView{frame}.first<6>());
+}
+
+/// A station tells everybody, unasked, that it has the address.
+void announce(PathWorld& world, const IpAddress& address, const MacAddress& mac) {
+  InterfaceOptions options;
+  options.mac = mac;
+  options.addresses = {{address, static_cast<std::uint8_t>(address.is_v4() ? 24 : 64)}};
+  options.detect_duplicates = false;
+  Interface station{InterfacePlan::make(options).value()};
+  SimPort port{world.network, {.mac = mac}};
+  SimNic nic = port.nic();
+  static_cast<void>(nic.rx_burst(world.now, {}));
+  for (Packet out[1]; nic.allocate(out) == 1; static_cast<void>(nic.tx_burst(world.now, out))) {
+    const std::size_t bytes = station.poll_control(world.now, out[0].storage());
+    if (bytes == 0) return nic.release(out), world.run(1ms);
+    out[0].set_length(static_cast<std::uint32_t>(bytes));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("A router's word that packets are too big reaches the engine whose flow it is about") {
@@ -260,6 +287,26 @@ TEST_CASE("What one engine learns of a neighbour the others know") {
   // ARP reaches queue 0 only; engine 3 asked.
   PathEnd& flow = world.connect(3);
   CHECK(world.run_until([&] { return flow.open; }, world.now + 1s));
+}
+
+TEST_CASE("A station that says it has a peer's address now is believed by every engine",
+          "[rfc5227-2.3][rfc4861-7.2.6]") {
+  for (const bool ipv6 : {false, true}) {
+    CAPTURE(ipv6);
+    PathHostOptions options = with(4);
+    options.ipv6 = ipv6;
+    PathWorld world{6, options, options};
+    world.listen(world.b, 0);
+    for (std::uint32_t engine = 0; engine < 3; ++engine) (void)world.connect(engine);
+    world.run(20ms);
+    for (std::uint32_t engine = 0; engine < 3; ++engine)
+      REQUIRE(next_hop(world, engine) == world.b.port.options().mac);
+    world.b.port.set_link_up(false);  // else it defends its address
+    const MacAddress moved{{2, 0, 0, 0, 3, 1}};
+    announce(world, world.b.address, moved);
+    for (std::uint32_t engine = 0; engine < 3; ++engine) CHECK(next_hop(world, engine) == moved);
+    CHECK(world.a.engines[3]->interface().neighbour_count() == 0);  // it never asked
+  }
 }
 
 TEST_CASE("A flow repairs its path when the NIC's hash changes under it") {

@@ -402,6 +402,45 @@ TEST_CASE("neighbours that are new or changed by their own word are re-checked a
   CHECK(message_in(again).target == six_b);
 }
 
+TEST_CASE("what one engine hears of an IPv6 neighbour others believe as if they had heard it",
+          "[engine][interface][rfc4861-7.2.3][rfc4861-7.2.5]") {
+  const Instant now{1s};
+  const MacAddress mac_c{{2, 0, 0, 0, 0, 0xc}};
+  Interface c = make(six_options(mac_c, six_b));
+  static_cast<void>(c.reach(six_a, now));
+  const auto solicitation = control_frame(c, now);
+  for (const auto& frame :
+       {advertisement(mac_c, six_b, true, true), advertisement(mac_c, six_b, true, false),
+        advertisement(mac_c, six_b, false, true), advertisement(mac_c, six_b, false, false),
+        advertisement(mac_b, six_b, true, false), solicitation}) {
+    for (const bool known : {true, false}) {
+      CAPTURE(known);
+      Interface heard = make(six_options(mac_a, six_a)), told = make(six_options(mac_a, six_a)),
+                without = make(six_options(mac_a, six_a));
+      HeaderTemplate headers = heard.make_headers({six_a, six_b, ports});
+      for (Interface* one : {&heard, &told}) {
+        static_cast<void>(one->reach(six_b, now));
+        static_cast<void>(control_frame(*one, now));
+        if (known) static_cast<void>(see(*one, advertisement(mac_b, six_b, true, true), now));
+      }
+      while (heard.poll_news()) {
+      }
+      CHECK(see(heard, frame, now) == consumed);
+      while (const auto news = heard.poll_news()) {
+        told.hear(*news, now);
+        without.hear(*news, now);
+      }
+      HeaderTemplate others = headers;
+      CHECK(told.refresh(others, now) == heard.refresh(headers, now));
+      CHECK(next_hop_of(told, others, now) == next_hop_of(heard, headers, now));
+      if (!frame.empty() && frame == solicitation)
+        static_cast<void>(control_frame(heard, now));                // its answer
+      CHECK(control_frame(told, now) == control_frame(heard, now));  // whether it is in doubt
+      CHECK(without.neighbour_count() == 0);
+    }
+  }
+}
+
 TEST_CASE("an address that answers our probe, or is probed too, is counted as a conflict",
           "[engine][interface][rfc4862-5.4]") {
   auto options = six_options(mac_a, six_b);
