@@ -126,6 +126,7 @@ struct PathHostOptions {
   std::uint32_t engines = 4;
   SimRss rss = SimRss::opaque;
   std::uint32_t handover_slots = 256;
+  std::uint32_t handover_bytes_max = 1500;
   Duration link_delay = 10us;
   bool ipv6 = false;
 };
@@ -137,8 +138,8 @@ class PathHost {
   PathHost(SimNetwork& network, std::uint8_t number, const PathHostOptions& options,
            std::uint64_t seed, Instant now)
       : port(network, port_options(number, options)),
-        group(std::make_shared<EngineGroup>(
-            EngineGroupOptions{options.engines, options.handover_slots, 1500})),
+        group(std::make_shared<EngineGroup>(EngineGroupOptions{
+            options.engines, options.handover_slots, options.handover_bytes_max})),
         address(options.ipv6 ? IpAddress{{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number}}
                              : IpAddress::v4(10, 0, 0, number)) {
     for (std::uint32_t i = 0; i < options.engines; ++i) {

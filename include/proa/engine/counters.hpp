@@ -16,7 +16,7 @@ struct EngineCounters {
   std::uint64_t tx_ring_full = 0;              // bursts the NIC did not take completely
   std::uint64_t tx_pool_empty = 0;             // no packet to fill
   std::uint64_t loopback_packets = 0;          // between two applications of this host
-  std::uint64_t handed_over = 0;               // packets of other engines' flows, given to them
+  std::uint64_t handed_over = 0;               // from the NIC, of other engines' flows: astray
   std::uint64_t handed_to_us = 0;              // and the other way round
   std::uint64_t path_changes = 0;              // flows that took another pair of UDP ports
   PathCounters paths;

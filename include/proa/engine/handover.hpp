@@ -40,7 +40,9 @@ class Inbox {
       }
   }
 
-  /// Copies a datagram in. False: full, or it is longer than any packet. Any thread.
+  [[nodiscard]] std::size_t payload_bytes_max() const noexcept { return stride_; }
+
+  /// Copies a datagram in. False: full, or it is longer than payload_bytes_max(). Any thread.
   [[nodiscard]] bool put(const UdpArrival& datagram, Via via, std::uint32_t from) noexcept {
     if (datagram.payload.size() > stride_) return false;
     return fill([&](Head& head, std::byte* payload) {

@@ -18,8 +18,10 @@ Drop Engine<NicT, AppSide, Policy>::hand_over(const UdpArrival& from, Via via,
 template <Nic NicT, class AppSide, class Policy>
 Drop Engine<NicT, AppSide, Policy>::put(EngineGroup& group, std::uint32_t owner,
                                         const UdpArrival& what, Via via) noexcept {
-  if (!group.inbox(owner).put(what, via, index_)) return Drop::handover_full;
-  ++counters_.handed_over;
+  Inbox& inbox = group.inbox(owner);
+  if (what.payload.size() > inbox.payload_bytes_max()) return Drop::handover_too_long;
+  if (!inbox.put(what, via, index_)) return Drop::handover_full;
+  if (via != Via::loopback) ++counters_.handed_over;
   if (&group == group_.get())
     to_ring_ |= std::uint64_t{1} << owner;
   else
@@ -55,7 +57,7 @@ bool Engine<NicT, AppSide, Policy>::take_handovers(Instant drained_before) noexc
   const std::uint32_t taken = inbox_->drain(
       limit,
       [this, drained_before](const UdpArrival& from, Via via, std::uint32_t engine) {
-        ++counters_.handed_to_us;
+        if (via != Via::loopback) ++counters_.handed_to_us;
         Arrival arrival{now_, now_ - drained_before, from.congestion_experienced};
         if (via == Via::loopback) arrival.uncertainty = {};
         const Drop drop = via == Via::icmp ? packet_too_big(from)

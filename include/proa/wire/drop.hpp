@@ -48,9 +48,10 @@ enum class Drop : std::uint8_t {
   no_listener,
   flow_limit,
   flow_ended,
-  busy,           // answered with RETRY, or refused under load
-  bad_cookie,     // a RETRY cookie that is wrong or too old
-  handover_full,  // the owning engine's hand-over queue was full: loss recovery repairs it
+  busy,               // answered with RETRY, or refused under load
+  bad_cookie,         // a RETRY cookie that is wrong or too old
+  handover_full,      // the owning engine's hand-over queue was full: loss recovery repairs it
+  handover_too_long,  // longer than that queue takes: two interfaces with different MTUs
   count_
 };
 
@@ -93,11 +94,13 @@ inline constexpr std::size_t drop_count = static_cast<std::size_t>(Drop::count_)
       "busy",
       "bad_cookie",
       "handover_full",
+      "handover_too_long",
   };
   const auto at = static_cast<std::size_t>(drop);
   return at < names.size() ? names[at] : "unknown";
 }
-static_assert(text(Drop::truncated) == "truncated" && text(Drop::handover_full) == "handover_full");
+static_assert(text(Drop::truncated) == "truncated" &&
+              text(Drop::handover_too_long) == "handover_too_long");
 
 /// What parsing gives: a value that cannot be wrong, or the reason there is none.
 template <class T>

@@ -260,6 +260,20 @@ TEST_CASE("Two applications of one host talk across its engines") {
   end.bytes = 3000;
   REQUIRE(world.run_until([&] { return end.received == 500; }, world.now + 1s));
   CHECK(world.b.counters().rx_packets <= 1);
+  // Nothing went astray: that is what these count.
+  CHECK(world.a.counters().handed_over == 0);
+  CHECK(world.a.counters().handed_to_us == 0);
+}
+
+TEST_CASE("A datagram longer than a hand-over queue takes is not counted as the queue being full") {
+  PathHostOptions tight = with(4, SimRss::constant);
+  tight.handover_bytes_max = 64;
+  PathWorld world{4, with(1), tight};
+  world.listen(world.b, 3);
+  (void)world.connect(0);
+  world.run(10ms);
+  CHECK(world.b.counters().drops[Drop::handover_too_long] > 0);
+  CHECK(world.b.counters().drops[Drop::handover_full] == 0);
 }
 
 TEST_CASE("A full hand-over queue drops, counts and loses no message") {
