@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "dpdk_internal.hpp"
 
@@ -155,31 +156,8 @@ void ask_driver(DpdkQueue& q) noexcept {
   q.gate.leave();
 }
 
-/// False while the gate is closed.
-bool ask_to_be_woken(DpdkQueue& q, bool on) noexcept {
-  if (!q.enter()) return false;
-  q.memif_wait->ask_to_be_woken(q.queue_id, on);
-  q.gate.leave();
-  return true;
-}
-
-}  // namespace
-
-DpdkNic::DpdkNic(std::unique_ptr<detail::DpdkQueue> queue) noexcept : queue_(std::move(queue)) {}
-DpdkNic::DpdkNic(DpdkNic&&) noexcept = default;
-DpdkNic& DpdkNic::operator=(DpdkNic&&) noexcept = default;
-DpdkNic::~DpdkNic() {
-  if (queue_ != nullptr) give_back(*queue_, std::span{queue_->stash}.first(queue_->stashed));
-}
-
-NicCapabilities DpdkNic::capabilities() const noexcept {
-  NicCapabilities out = queue_->port->capabilities;
-  out.queue = queue_->queue_id;
-  return out;
-}
-
-NicCounters DpdkNic::counters() const noexcept {
-  auto& q = *queue_;
+/// Of the queue pair, and of the port for its first one.
+NicCounters count(DpdkQueue& q) noexcept {
   NicCounters counters = q.counters;
   // Drivers count losses by port: the first queue pair reports them, so that a sum is right.
   if (q.queue_id != 0) return counters;
@@ -195,6 +173,58 @@ NicCounters DpdkNic::counters() const noexcept {
   counters.reopened = events.reopened.load(std::memory_order_relaxed);
   return counters;
 }
+
+NicCounters less(NicCounters from, const NicCounters& former) noexcept {
+  for (const auto one : {&NicCounters::rx_missed, &NicCounters::rx_errors, &NicCounters::tx_errors,
+                         &NicCounters::rx_no_buffer, &NicCounters::link_downs, &NicCounters::resets,
+                         &NicCounters::removals, &NicCounters::reopened})
+    from.*one -= former.*one;
+  return from;
+}
+
+/// False while the gate is closed.
+bool ask_to_be_woken(DpdkQueue& q, bool on) noexcept {
+  if (!q.enter()) return false;
+  q.memif_wait->ask_to_be_woken(q.queue_id, on);
+  q.gate.leave();
+  return true;
+}
+
+}  // namespace
+
+namespace detail {
+
+DpdkQueue::~DpdkQueue() {
+  give_back(*this, std::span{stash}.first(stashed));
+  const std::lock_guard lock{port->sharing};
+  if (queue_id < port->pairs.size()) port->pairs[queue_id] = DpdkPort::Pair::given_back;
+}
+
+void DpdkQueue::begin_anew() noexcept {
+  for (unsigned left = port->rx_descriptors; left != 0;) {
+    const auto got =
+        receive(*this, std::span{stash}.first(std::min<std::size_t>(left, stash.size())));
+    if (got == 0) break;
+    give_back(*this, std::span{stash}.first(got));
+    left -= got;
+  }
+  former = count(*this);
+}
+
+}  // namespace detail
+
+DpdkNic::DpdkNic(std::unique_ptr<detail::DpdkQueue> queue) noexcept : queue_(std::move(queue)) {}
+DpdkNic::DpdkNic(DpdkNic&&) noexcept = default;
+DpdkNic& DpdkNic::operator=(DpdkNic&&) noexcept = default;
+DpdkNic::~DpdkNic() = default;
+
+NicCapabilities DpdkNic::capabilities() const noexcept {
+  NicCapabilities out = queue_->port->capabilities;
+  out.queue = queue_->queue_id;
+  return out;
+}
+
+NicCounters DpdkNic::counters() const noexcept { return less(count(*queue_), queue_->former); }
 
 bool DpdkNic::link_up() const noexcept { return queue_->port->link_up(); }
 

@@ -157,8 +157,9 @@ class DpdkPort {
   std::string device;  // DPDK's name of it
   std::uint16_t id = RTE_MAX_ETHPORTS;
   std::uint16_t queue_pairs = 0;
-  std::uint16_t taken = 0;
-  std::mutex sharing;  // of `taken` and `companion`
+  enum class Pair : std::uint8_t { fresh, taken, given_back };
+  std::vector<Pair> pairs;  // from the first one taken on
+  std::mutex sharing;       // of `pairs` and `companion`
   std::shared_ptr<void> companion;
   std::uint16_t rx_descriptors = 0, tx_descriptors = 0;
   std::uint64_t rx_offloads = 0, tx_offloads = 0;
@@ -217,6 +218,13 @@ class DpdkPort {
 
 /// One queue pair: what a burst touches, in one place.
 struct DpdkQueue {
+  DpdkQueue() = default;
+  DpdkQueue(const DpdkQueue&) = delete;
+  DpdkQueue& operator=(const DpdkQueue&) = delete;
+  /// Gives its packets back, then itself to its port.
+  ~DpdkQueue();
+  /// Frames for the former owner are nobody's, nor is what they counted.
+  void begin_anew() noexcept;
   PollerGate::Pass gate;
   /// Inside the gate: what the port is now that it was opened again.
   void follow_port() noexcept {
@@ -241,6 +249,7 @@ struct DpdkQueue {
   std::uint32_t stashed = 0;
   NicCounters counters;
   NicCounters driver, driver_before;  // as the driver counts, and before it began anew
+  NicCounters former;                 // what former owners of the queue pair have counted
   std::uint64_t kernel_drops = 0;     // af_packet: frames the kernel had no room for
   std::array<rte_mbuf*, burst_packets_max> stash{};  // received while arming, not yet delivered
   MemifWait* memif_wait = nullptr;

@@ -199,11 +199,18 @@ Port<DpdkNic>::Port(const DpdkOptions& options) {
 
 tl::expected<DpdkNic, std::string> Port<DpdkNic>::take_queue() {
   const std::lock_guard lock{port_->sharing};
-  if (port_->taken == port_->queue_pairs)
+  using Pair = detail::DpdkPort::Pair;
+  auto& pairs = port_->pairs;
+  pairs.resize(port_->queue_pairs, Pair::fresh);
+  const auto free =
+      std::find_if(pairs.begin(), pairs.end(), [](const Pair pair) { return pair != Pair::taken; });
+  if (free == pairs.end())
     return detail::Failure{"All " + std::to_string(port_->queue_pairs) + " queue pairs of " +
                            port_->device + " are taken: open the port with more."};
-  const auto queue = port_->taken++;
-  return DpdkNic{detail::make_queue(port_, queue, port_->pools[queue])};
+  const auto queue = static_cast<std::uint16_t>(free - pairs.begin());
+  auto made = detail::make_queue(port_, queue, port_->pools[queue]);
+  if (std::exchange(*free, Pair::taken) == Pair::given_back) made->begin_anew();
+  return DpdkNic{std::move(made)};
 }
 
 std::shared_ptr<void> Port<DpdkNic>::companion(const std::function<std::shared_ptr<void>()>& make) {

@@ -201,6 +201,48 @@ TEST_CASE("two ports of one process talk to each other", "[nic]") {
         }) == "");
 }
 
+TEST_CASE("a queue pair that was given back is taken again, empty and counting from zero",
+          "[nic]") {
+  const SocketPath socket{"again"};
+  CHECK(in_child([&]() -> std::string {
+          auto options = memif(MemifRole::server, socket);
+          options.queue_pairs = 2;
+          auto server = Port<DpdkNic>::open(options);
+          if (!server) return server.error();
+          options.memif.role = MemifRole::client;
+          auto client = Port<DpdkNic>::open(options);
+          if (!client) return client.error();
+          auto from = server->take_queue();
+          auto first = client->take_queue(), second = client->take_queue();
+          if (!from || !first || !second) return "no queue pairs";
+          if (client->take_queue()) return "a third queue pair of two";
+          bench::RawLink sender{*from};
+          const auto ignore = [](std::uint64_t, std::span<std::byte>) {};
+          for (int owner = 0; owner < 200; ++owner) {
+            const auto deadline = steady_clock::now() + patience();
+            {
+              bench::RawLink receiver{*first};
+              sender.send(1, 100);
+              while (receiver.receive(ignore) == 0) {
+                sender.send(1, 100);
+                if (steady_clock::now() > deadline) return "nothing arrives";
+              }
+            }
+            for (int i = 0; i < 8; ++i) sender.send(2, 100);  // nobody takes them
+            { const DpdkNic gone = std::move(*first); }
+            first = client->take_queue();
+            if (!first) return first.error();
+            if (client->take_queue()) return "the other one is not free";
+            const auto counters = first->counters();
+            if (first->capabilities().queue != 0) return "another queue pair than the free one";
+            if (counters.rx_packets + counters.link_downs != 0) return "it counts for the former";
+            std::array<Packet, 32> packets;
+            if (first->rx_burst(Instant{}, packets) != 0) return "frames for the former owner";
+          }
+          return "";
+        }) == "");
+}
+
 TEST_CASE("a port has 256 descriptors, says what it is, and keeps the thread's cores", "[nic]") {
   CHECK(in_child([]() -> std::string {
           cpu_set_t before{}, after{};

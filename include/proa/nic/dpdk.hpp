@@ -144,7 +144,8 @@ class Port<DpdkNic> {
   Port& operator=(Port&&) noexcept;
   ~Port();
 
-  /// The next queue pair nobody has taken yet, for one thread. Any thread may call this.
+  /// The first queue pair that nobody has, for one thread. One whose DpdkNic is gone is free again:
+  /// what came for that one is dropped, and it counts from zero. Any thread may call this.
   [[nodiscard]] tl::expected<DpdkNic, std::string> take_queue();
   /// Those it really has: a NIC with fewer than were asked for gives what it has.
   [[nodiscard]] std::uint16_t queue_pairs() const noexcept;
