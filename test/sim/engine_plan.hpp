@@ -27,7 +27,7 @@ inline constexpr std::array<const char*, 5> fate_names{"deliver", "early_close",
 
 struct ConnectionPlan {
   Fate fate = Fate::deliver;
-  std::uint32_t from = 0, to = 0;  // hosts; equal: both ends on one engine
+  std::uint32_t from = 0, to = 0;  // hosts, or both ends on one
   Instant start{};
   Instant reset_at{};
   std::uint32_t closer = 0;      // 0: client, 1: server, 2: both
@@ -39,20 +39,22 @@ enum class IncidentKind : std::uint8_t {
   rx_hole,     // nothing reaches it
   link_down,   // its link is down for a while
   port_reset,  // its rings are emptied
-  late_poll,   // its thread does not run for a while
+  late_poll,   // one of its threads does not run for a while
   partition,   // some hosts and the others do not reach each other
   one_way,     // what one host sends to another is lost
   clogged,     // what one host sends to another waits
   crash,       // the host restarts with empty hands
+  new_hash,    // its NIC is replaced: rings are emptied, flows come to other queues
 };
-inline constexpr std::uint32_t incident_kinds = 8;  // apart from the crash
+inline constexpr std::uint32_t incident_kinds = 8;  // apart from those drawn by themselves
 
 struct Incident {
   IncidentKind kind = IncidentKind::tx_hole;
   std::uint32_t host = 0;
   Instant at{};
   Duration length{};
-  std::uint32_t peers = 0;  // a bit per host: on the other side of a partition, or the receivers
+  // A bit per host: on the other side of a partition, or the receivers. Or says which thread.
+  std::uint32_t peers = 0;
 };
 
 struct EnginePlan {
@@ -73,7 +75,22 @@ struct EnginePlan {
   bool crashes = false;             // then flows may end early, and every reason is possible
   std::array<bool, 2> families{true, false};  // IPv4, IPv6; with both, connections take turns
   VlanId vlan = no_vlan;
+  std::vector<std::uint32_t> engines;  // of each host; its NIC has as many queues, see port.rss
+  std::uint32_t engines_reborn = 1;    // of a host that has restarted
+  std::uint32_t handover_slots = 256;
+  bool shared_listeners = false;  // every engine listens on every port, or each port has its engine
 
+  [[nodiscard]] bool several_engines() const noexcept {
+    return std::any_of(engines.begin(), engines.end(), [](auto count) { return count > 1; });
+  }
+  static constexpr std::uint32_t ports = 4;  // servers' ports: one for the clients of each engine
+  [[nodiscard]] static std::uint16_t port_of(std::uint32_t client_engine) noexcept {
+    return static_cast<std::uint16_t>(7000 + client_engine);
+  }
+  [[nodiscard]] bool listens(std::uint32_t service, std::uint32_t engine,
+                             std::uint32_t of) const noexcept {
+    return shared_listeners || service % of == engine;
+  }
   [[nodiscard]] bool over_ipv6(std::uint32_t connection) const noexcept {
     return families[1] && (!families[0] || connection % 2 == 1);
   }
@@ -178,6 +195,15 @@ inline void random_links(Prng& prng, EnginePlan& plan) {
   }
 }
 
+inline void random_crash(Prng& prng, EnginePlan& plan) {
+  Incident i;
+  i.kind = IncidentKind::crash;
+  i.host = static_cast<std::uint32_t>(prng.below(plan.hosts));
+  i.at = random_instant(prng, std::min<Duration>(plan.chaos, 20ms));
+  plan.crashes = true;
+  plan.incidents.push_back(i);
+}
+
 /// Each seed knows only some kinds of incidents (swarm testing, Groce et al., ISSTA 2012).
 inline void random_incidents(Prng& prng, EnginePlan& plan) {
   std::vector<IncidentKind> kinds;
@@ -194,14 +220,29 @@ inline void random_incidents(Prng& prng, EnginePlan& plan) {
     i.length = std::chrono::microseconds{lengths_us[prng.below(4)]};
     plan.incidents.push_back(i);
   }
-  if (prng.chance(1, 8)) {
-    plan.crashes = true;
-    plan.incidents.push_back({IncidentKind::crash,
-                              static_cast<std::uint32_t>(prng.below(plan.hosts)),
-                              random_instant(prng, std::min<Duration>(plan.chaos, 20ms)), 0ns, 0});
+  if (prng.chance(1, 8)) random_crash(prng, plan);
+}
+
+/// A third of the runs has several engines on some hosts, and NICs that hash as some cloud's do.
+inline void random_engines(Prng& prng, EnginePlan& plan) {
+  plan.engines.assign(plan.hosts, 1);
+  if (!prng.chance(1, 3)) return;
+  for (auto& count : plan.engines) count = 1U << prng.below(3);
+  plan.engines.front() = 2U << prng.below(2);
+  plan.engines_reborn = 1U << prng.below(3);
+  constexpr std::array hashes{SimRss::opaque, SimRss::symmetric, SimRss::ordered, SimRss::low_bits,
+                              SimRss::constant};
+  plan.port.rss = hashes[prng.below(hashes.size())];
+  plan.shared_listeners = prng.chance(1, 2);
+  if (prng.chance(1, 4)) plan.handover_slots = 16;
+  for (auto n = prng.chance(1, 2) ? 1 + prng.below(3) : 0; n > 0; --n) {
+    Incident i;
+    i.kind = IncidentKind::new_hash;
+    i.host = static_cast<std::uint32_t>(prng.below(plan.hosts));
+    i.at = random_instant(prng, prng.chance(2, 3) ? plan.chaos / 16 : plan.chaos);
+    plan.incidents.push_back(i);
   }
-  std::stable_sort(plan.incidents.begin(), plan.incidents.end(),
-                   [](const Incident& a, const Incident& b) { return a.at < b.at; });
+  if (prng.chance(1, 8)) random_crash(prng, plan);
 }
 
 }  // namespace detail
@@ -240,6 +281,10 @@ inline EnginePlan make_engine_plan(std::uint64_t seed) {
   const auto families = network.below(3);
   plan.families = {families != 1, families != 0};
   if (network.chance(1, 4)) plan.vlan = static_cast<VlanId>(1 + network.below(vlan_max));
+  Prng queues{seed ^ 0x7175'6575'6573U};  // apart as well
+  detail::random_engines(queues, plan);
+  std::stable_sort(plan.incidents.begin(), plan.incidents.end(),
+                   [](const Incident& a, const Incident& b) { return a.at < b.at; });
   return plan;
 }
 

@@ -1,4 +1,4 @@
-// Simulation, second level: the application's side of one engine: scripted connections.
+// Simulation, second level: the applications' side of one engine: scripted connections.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -20,7 +20,9 @@ struct Connection {
   std::array<std::unique_ptr<Application>, 2> app;  // [0] client, [1] server
   std::array<FlowKey, 2> key{};
   std::array<bool, 2> has_flow{}, close_called{};
-  std::array<bool, 2> gone{};  // that end's host crashed
+  std::array<bool, 2> gone{};              // that end's host crashed
+  std::array<CheckedMemory*, 2> memory{};  // of the engine that end is on; null: not yet on any
+  std::uint32_t server_engine = 0;         // who accepted it
   bool started = false;
   std::uint32_t attempts = 0;
   std::uint32_t reset_flow = 0;  // id at the other end of the flow that was reset; 0: none
@@ -34,16 +36,25 @@ struct Connection {
   }
 };
 
-/// Models AppSideOf for one host. Which flow belongs to which connection is found by the client's
-/// address and port, as told by the world.
+/// Which connection a new flow belongs to, by the client's address and port and by the port that it
+/// wants: engines of one host choose client ports without asking each other.
+using Clients = std::map<std::pair<Endpoint, std::uint16_t>, std::uint32_t>;
+
+/// Where an engine sits.
+struct Seat {
+  std::uint32_t host = 0, engine = 0, engines = 1;
+};
+
+/// Models AppSideOf for one engine of a host. The host's clients take turns over its engines;
+/// servers are where the listener is that was chosen.
 class EngineSide {
  public:
   using Memory = CheckedMemory;
 
-  EngineSide(const EnginePlan& plan, std::uint32_t host, std::vector<Connection>& connections,
-             std::map<Endpoint, std::uint32_t>& clients, std::uint64_t seed)
+  EngineSide(const EnginePlan& plan, Seat seat, std::vector<Connection>& connections,
+             Clients& clients, std::uint64_t seed)
       : plan_(&plan),
-        host_(host),
+        seat_(seat),
         connections_(&connections),
         clients_(&clients),
         prng_(seed),
@@ -57,7 +68,7 @@ class EngineSide {
     try {
       for (std::uint32_t i = 0; i < connections_->size(); ++i)
         for (std::uint32_t end = 0; end < 2; ++end)
-          if (host_of(i, end) == host_) handled += act(engine, i, end) ? 1 : 0;
+          if (is_here(i, end)) handled += act(engine, i, end) ? 1 : 0;
     } catch (const Failure& failure) {
       note(failure.what());
     }
@@ -65,18 +76,21 @@ class EngineSide {
   }
   std::optional<AppCookie> accept(std::uint32_t app, FlowKey key, const Endpoint& local,
                                   const Endpoint& peer) noexcept {
-    const auto found = clients_->find(peer);
+    const auto found = clients_->find({peer, local.port});
     if (app != 0 || found == clients_->end()) {
       note("a flow was accepted from nobody");
       return std::nullopt;
     }
     Connection& connection = (*connections_)[found->second];
-    if (connection.plan->to != host_ || local.port == 0)
-      note("a flow was accepted by another host");
+    if (connection.plan->to != seat_.host) note("a flow was accepted by another host");
+    if (!plan_->listens(local.port - EnginePlan::port_of(0), seat_.engine, seat_.engines))
+      note("a flow was accepted by an engine that does not listen there");
     if (connection.has_flow[1] && !plan_->crashes) note("a connection was accepted twice");
     if (connection.has_flow[1] || connection.gone[1]) return std::nullopt;
     connection.has_flow[1] = true;
     connection.key[1] = key;
+    connection.memory[1] = &memory_;
+    connection.server_engine = seat_.engine;
     return AppCookie{0, found->second * 2 + 1};
   }
   bool room(std::uint32_t) noexcept {
@@ -108,17 +122,17 @@ class EngineSide {
   void heal() noexcept { healed_ = true; }
   void set_now(Instant now) noexcept { now_ = now; }
 
-  /// When one of this host's applications wants to act.
+  /// When one of this engine's applications wants to act.
   [[nodiscard]] Instant next_action() const {
     Instant at = never;
     for (std::uint32_t i = 0; i < connections_->size(); ++i) {
       const Connection& c = (*connections_)[i];
-      if (c.plan->from == host_) {
+      if (is_here(i, 0)) {
         if (!c.started) at = std::min(at, c.plan->start);
         if (c.retry_at) at = std::min(at, *c.retry_at);
       }
       for (std::uint32_t end = 0; end < 2; ++end)
-        if (host_of(i, end) == host_ && !c.gone[end]) at = std::min(at, next_of(c, end));
+        if (is_here(i, end) && !c.gone[end]) at = std::min(at, next_of(c, end));
     }
     return at;
   }
@@ -134,9 +148,10 @@ class EngineSide {
     }
   };
 
-  [[nodiscard]] std::uint32_t host_of(std::uint32_t connection, std::uint32_t end) const {
-    const ConnectionPlan& plan = *(*connections_)[connection].plan;
-    return end == 0 ? plan.from : plan.to;
+  [[nodiscard]] bool is_here(std::uint32_t connection, std::uint32_t end) const {
+    const Connection& c = (*connections_)[connection];
+    if ((end == 0 ? c.plan->from : c.plan->to) != seat_.host) return false;
+    return seat_.engine == (end == 0 ? connection % seat_.engines : c.server_engine);
   }
   [[nodiscard]] bool resets_next(const Connection& c, std::uint32_t end) const noexcept {
     return c.plan->fate == Fate::reset && end == c.plan->closer % 2 && !c.close_called[end] &&
@@ -198,15 +213,17 @@ class EngineSide {
     ++c.attempts;
     const bool nobody = c.plan->fate == Fate::nobody;
     const std::uint32_t host = nobody ? 199 : c.plan->to;
-    const Endpoint peer{EnginePlan::address(host, plan_->over_ipv6(index)),
-                        static_cast<std::uint16_t>(c.plan->fate == Fate::refused ? 9 : 7000)};
+    const Endpoint peer{
+        EnginePlan::address(host, plan_->over_ipv6(index)),
+        c.plan->fate == Fate::refused ? std::uint16_t{9} : EnginePlan::port_of(seat_.engine)};
     const auto key = engine.connect(now_, {0, index * 2}, peer, now_ + (nobody ? 2s : 10s));
     demand(key.has_value(), "connect was refused");
     c.key[0] = *key;
     c.has_flow[0] = true;
+    c.memory[0] = &memory_;
     const auto info = engine.info(*key);
     demand(info.has_value(), "a new flow has no info");
-    (*clients_)[info->local] = index;
+    (*clients_)[{info->local, peer.port}] = index;
     return true;
   }
   void note(const std::string& why) {
@@ -214,9 +231,9 @@ class EngineSide {
   }
 
   const EnginePlan* plan_;
-  std::uint32_t host_;
+  Seat seat_;
   std::vector<Connection>* connections_;
-  std::map<Endpoint, std::uint32_t>* clients_;
+  Clients* clients_;
   Prng prng_;
   CheckedMemory memory_;
   Instant now_{};

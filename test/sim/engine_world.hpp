@@ -1,21 +1,15 @@
 // Simulation, second level: whole engines on simulated NICs, joined by a switch.
 #pragma once
-#include <array>
-#include <map>
+#include <bit>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include <proa/engine/engine.hpp>
-#include <proa/nic/lossy.hpp>
-#include <proa/nic/pcap_tap.hpp>
-#include <proa/nic/sim.hpp>
-
+#include "engine_host.hpp"
+#include "engine_judge.hpp"
 #include "engine_paths.hpp"
 #include "engine_plan.hpp"
 #include "engine_side.hpp"
-#include "reset_watch.hpp"
 
 namespace proa::sim {
 
@@ -26,21 +20,19 @@ struct EngineOutcome {
   std::uint64_t messages = 0, steps = 0, frames = 0, retries = 0;
   std::uint64_t lost = 0, repeated = 0, corrupted = 0, reordered = 0, overflowed = 0;
   std::uint64_t cut = 0, marked = 0;
+  std::uint64_t handed_over = 0, probes = 0, path_changes = 0;
   DropCounters drops;  // of all hosts that lived to the end
 };
 
 class EngineWorld {
  public:
-  using TestNic = ResetWatch<PcapTap<Lossy<SimNic>>>;
-  using TestEngine = Engine<TestNic, EngineSide>;
-
   EngineWorld(const EnginePlan& plan, PcapSink& sink, std::uint32_t audit_every)
       : plan_(plan),
         prng_(plan.seed),
-        sink_(&sink),
         audit_every_(audit_every),
         network_(prng_.next(), plan.switching, plan.port.frame_bytes_max),
-        connections_(plan.connections.size()) {
+        connections_(plan.connections.size()),
+        all_{plan_, network_, sink, prng_, connections_, clients_} {
     for (std::uint32_t i = 0; i < connections_.size(); ++i) prepare(i);
     for (std::uint32_t i = 0; i < plan_.hosts; ++i) hosts_.push_back(make_host(i));
   }
@@ -72,35 +64,20 @@ class EngineWorld {
   static constexpr std::uint64_t steps_max = 2'000'000;
   static constexpr std::uint32_t turns_at_once = 512;
 
-  struct Host {
-    Host(EngineWorld& world, std::uint32_t index_, std::uint32_t life)
-        : index(index_),
-          port(world.network_, world.port_options(index_)),
-          nic(PcapTap(Lossy<SimNic>(port.nic(), world.prng_.next()), *world.sink_,
-                      "host" + std::to_string(index_) + (life > 0 ? "b" : ""))),
-          side(world.plan_, index, world.connections_, world.clients_, world.prng_.next()),
-          engine(nic, side, world.engine_options(index, life), world.now_) {}
-    std::uint32_t index;
-    SimPort port;
-    TestNic nic;
-    EngineSide side;
-    TestEngine engine;
-    Instant repoll_at = never;
-    Instant late_until{}, rest_until{};
-    std::array<Instant, 2> hole_until{};  // tx, rx
-    Instant down_until{};
-  };
+  using Worker = EngineHost::Worker;
 
   // ---- the run
 
   void run_all() {
     const Instant chaos_ends = Instant{} + plan_.chaos;
     for (auto& host : hosts_) set_faults(*host);
-    (void)run_until([&] { return all_over(); }, chaos_ends);
+    (void)run_until([&] { return all_over(connections_); }, chaos_ends);
     heal();
-    if (!run_until([&] { return all_over(); }, now_ + convergence_limit))
-      fail("no convergence after healing: " + missing());
-    for (std::uint32_t i = 0; i < connections_.size(); ++i) judge(i);
+    if (!run_until([&] { return all_over(connections_); }, now_ + convergence_limit))
+      fail("no convergence after healing: " + missing(connections_));
+    // Where hosts crash, safety was judged all along.
+    for (std::uint32_t i = 0; i < connections_.size() && !plan_.crashes; ++i)
+      judge(connections_[i], i, [&](std::uint32_t end) { return saw_reset(connections_[i], end); });
     if (!run_until([&] { return no_flow_left(); }, now_ + forget_limit))
       fail("an engine keeps a flow after its end");
     destroy();
@@ -123,70 +100,67 @@ class EngineWorld {
     now_ = std::max(now_, at);
     network_.advance(now_);
     handle_incidents();
-    for (std::uint32_t i = 0; i < hosts_.size(); ++i)
-      if (due(*hosts_[i])) take_turns(i);
+    for (auto& host : hosts_)
+      for (auto& worker : host->workers)
+        if (due(*worker)) take_turns(*worker);
     reconnect();
   }
-  [[nodiscard]] Instant wake_at(const Host& host) const {
-    Instant at = std::min(host.engine.next_timeout(), host.nic.next_event());
-    at = std::min({at, host.side.next_action(), host.repoll_at});
-    return at == never ? never : std::max({at, host.late_until, host.rest_until});
-  }
-  [[nodiscard]] bool due(const Host& host) const { return wake_at(host) <= now_; }
+  [[nodiscard]] bool due(const Worker& worker) const { return worker.wake_at() <= now_; }
   [[nodiscard]] Instant next_time() const {
     Instant at = std::min(network_.next_event(), paths_.next_end());
     if (next_incident_ < plan_.incidents.size() && !healed_)
       at = std::min(at, plan_.incidents[next_incident_].at);
     for (const auto& host : hosts_) {
-      at = std::min(at, wake_at(*host));
+      at = std::min(at, host->wake_at());
       for (const Instant end : {host->hole_until[0], host->hole_until[1], host->down_until})
         if (end > now_) at = std::min(at, end);
     }
     return at;
   }
-  /// Turns of one host until it has nothing more to do at this instant. If it still wants a turn
+  /// Turns of one engine until it has nothing more to do at this instant. If it still wants a turn
   /// after two that did nothing but look at timers (a ring is full), time has to pass first.
-  void take_turns(std::uint32_t index) {
-    Host& host = *hosts_[index];
-    host.repoll_at = never;
+  void take_turns(Worker& worker) {
+    worker.repoll_at = never;
     // It polls all the time, or sleeps and is woken by what arrives, unless its thread was away.
-    if (host.late_until != now_) host.engine.note_ring_empty_until(now_);
+    if (worker.late_until != now_) worker.engine.note_ring_empty_until(now_);
     bool again = true;
     std::uint32_t in_vain = 0;
     for (std::uint32_t n = 0; again; ++n) {
       demand(n < turns_at_once, "an engine does not come to rest");
-      host.side.set_now(now_);
-      const TurnReport report = host.engine.turn([this] { return now_; });
-      check(host);
-      again = due(host);
-      if (host.side.take_refused_room()) host.repoll_at = now_ + 3us;
+      worker.side.set_now(now_);
+      const TurnReport report = worker.engine.turn([this] { return now_; });
+      check(worker);
+      again = due(worker);
+      if (worker.side.take_refused_room()) worker.repoll_at = now_ + 3us;
       const bool moved = report.requests + report.received + report.sent + report.events != 0;
       in_vain = moved ? 0 : in_vain + 1;
       if (again && (report.idle() || in_vain > 1)) {
-        host.rest_until = now_ + 1us;
+        worker.rest_until = now_ + 1us;
         break;
       }
     }
   }
-  void check(Host& host) {
-    if (!host.side.complaint().empty()) fail(host.side.complaint());
-    if (const char* why = host.side.memory().complaint()) fail(why);
+  void check(Worker& worker) {
+    if (!worker.side.complaint().empty()) fail(worker.side.complaint());
+    if (const char* why = worker.side.memory().complaint()) fail(why);
     if (++checks_ % audit_every_ != 0) return;
-    if (const char* why = host.engine.broken_invariant())
+    if (const char* why = worker.engine.broken_invariant())
       fail(std::string("broken invariant: ") + why);
-    demand(host.side.memory().ledger_consistent(), "the memory ledger does not add up");
+    demand(worker.side.memory().ledger_consistent(), "the memory ledger does not add up");
   }
 
   // ---- faults
 
-  void set_faults(Host& host) {
+  void set_faults(EngineHost& host) {
     LossyFaults nothing_passes;
     nothing_passes.drop_ppm = 1'000'000;
     const LossyFaults none;
-    Lossy<SimNic>& lossy = host.nic.inner();
     const bool tx_hole = host.hole_until[0] > now_, rx_hole = host.hole_until[1] > now_;
-    lossy.set_tx(tx_hole ? nothing_passes : healed_ ? none : plan_.faults[0]);
-    lossy.set_rx(rx_hole ? nothing_passes : healed_ ? none : plan_.faults[1]);
+    for (auto& worker : host.workers) {
+      Lossy<SimNic>& lossy = worker->nic.inner();
+      lossy.set_tx(tx_hole ? nothing_passes : healed_ ? none : plan_.faults[0]);
+      lossy.set_rx(rx_hole ? nothing_passes : healed_ ? none : plan_.faults[1]);
+    }
     host.port.set_link_up(host.down_until <= now_);
     SimLinkOptions link = plan_.links[host.index];
     if (healed_) link.to_switch = link.to_port = {};
@@ -209,7 +183,7 @@ class EngineWorld {
       happen(plan_.incidents[next_incident_]);
   }
   void happen(const Incident& incident) {
-    Host& host = *hosts_[incident.host];
+    EngineHost& host = *hosts_[incident.host];
     const Instant until = now_ + incident.length;
     switch (incident.kind) {
       case IncidentKind::tx_hole:
@@ -225,8 +199,12 @@ class EngineWorld {
         host.port.reset();
         break;
       case IncidentKind::late_poll:
-        host.late_until = until;
+        host.workers[incident.peers % host.workers.size()]->late_until = until;
         return;
+      case IncidentKind::new_hash:
+        host.port.set_rss(plan_.port.rss);
+        host.port.reset();
+        break;
       case IncidentKind::partition:
       case IncidentKind::one_way:
       case IncidentKind::clogged:
@@ -243,8 +221,11 @@ class EngineWorld {
     set_path_faults();
     for (auto& host : hosts_) {
       host->hole_until = {};
-      host->down_until = host->late_until = {};
-      host->side.heal();
+      host->down_until = {};
+      for (auto& worker : host->workers) {
+        worker->late_until = {};
+        worker->side.heal();
+      }
       set_faults(*host);
     }
   }
@@ -288,105 +269,42 @@ class EngineWorld {
 
   // ---- ends
 
-  [[nodiscard]] bool all_over() const {
-    for (const auto& c : connections_)
-      if (!c.over() || half_way(c)) return false;
-    return true;
-  }
-  /// The client is done with and its server has not heard of it yet, or the other way round.
-  [[nodiscard]] static bool half_way(const Connection& c) {
-    if (c.plan->fate == Fate::refused || c.plan->fate == Fate::nobody) return false;
-    return !c.has_flow[0] && !c.gone[0];
-  }
   [[nodiscard]] bool no_flow_left() const {
     for (const auto& host : hosts_)
-      if (host->engine.flow_count() != 0) return false;
+      if (host->has_flows()) return false;
     return true;
   }
-  void judge(std::uint32_t index) const {
-    const Connection& c = connections_[index];
-    if (plan_.crashes) return;  // safety was judged all along
-    for (std::uint32_t end = 0; end < 2; ++end)
-      if (c.has_flow[end] && !allowed(c, end))
-        fail("connection " + std::to_string(index) + " (" +
-             fate_names[static_cast<std::size_t>(c.plan->fate)] + ") end " + std::to_string(end) +
-             " was told '" + std::string(text(c.app[end]->reason())) + "'");
-    if (c.plan->fate == Fate::deliver || c.plan->fate == Fate::early_close)
-      for (std::uint32_t end = 0; end < 2; ++end)
-        if (!c.app[end]->all_submitted() || c.app[1 - end]->received() != c.app[end]->submitted())
-          fail("connection " + std::to_string(index) + " ended before everything was delivered");
-  }
-  [[nodiscard]] bool allowed(const Connection& c, std::uint32_t end) const noexcept {
-    const Reason why = c.app[end]->reason();
-    const bool closer = c.plan->closer == 2 || c.plan->closer == end;
-    switch (c.plan->fate) {
-      case Fate::deliver:
-      case Fate::early_close:
-        if (c.plan->closer == 2 && why == Reason::closed_by_peer) return true;
-        // Two generals: every acknowledgement was lost until the peer had forgotten the flow.
-        if (closer && why == Reason::peer_restarted) return true;
-        return why == (closer ? Reason::closed_by_application : Reason::closed_by_peer);
-      case Fate::reset:
-        if (end == c.plan->closer % 2) return why == Reason::reset_by_application;
-        // Two generals: every RESET was lost until its sender had forgotten the flow.
-        return why == Reason::reset_by_peer ||
-               (why == Reason::peer_restarted && c.plan->from != c.plan->to &&
-                !hosts_[end == 0 ? c.plan->from : c.plan->to]->nic.saw_reset_of(c.reset_flow));
-      case Fate::refused:
-        return why == Reason::connection_refused;
-      case Fate::nobody:
-        return why == Reason::peer_unreachable || why == Reason::handshake_timeout;
-    }
-    return false;
+  [[nodiscard]] bool saw_reset(const Connection& c, std::uint32_t end) const {
+    return hosts_[end == 0 ? c.plan->from : c.plan->to]->saw_reset_of(c.reset_flow);
   }
   void destroy() {
     for (auto& c : connections_)
       for (auto& app : c.app) app->finish();
     for (auto& host : hosts_) {
-      check(*host);
-      demand(host->side.memory().blocks_out() == 0, "message memory was not given back");
-      demand(host->side.memory().granted() == 0, "credit was not put back");
-      count(*host);
+      for (auto& worker : host->workers) put_down(*worker);
       host.reset();
     }
     network_.advance(never);
     demand(network_.buffers_made() == network_.buffers_free(), "packets were not given back");
     hosts_.clear();
   }
-  void count(Host& host) {
-    outcome_.trace ^= host.side.trace();
-    for (const auto& c : {host.nic.inner().tx_counters(), host.nic.inner().rx_counters()}) {
+  void put_down(Worker& worker) {
+    check(worker);
+    demand(worker.side.memory().blocks_out() == 0, "message memory was not given back");
+    demand(worker.side.memory().granted() == 0, "credit was not put back");
+    outcome_.trace ^= std::rotl(worker.side.trace(), static_cast<int>(worker.engine.index()));
+    for (const auto& c : {worker.nic.inner().tx_counters(), worker.nic.inner().rx_counters()}) {
       outcome_.lost += c.dropped;
       outcome_.repeated += c.duplicated;
       outcome_.corrupted += c.corrupted;
       outcome_.reordered += c.reordered;
     }
-    const EngineCounters engine = host.engine.counters();
+    const EngineCounters engine = worker.engine.counters();
     outcome_.overflowed += engine.nic.rx_missed;
+    outcome_.handed_over += engine.handed_over;
+    outcome_.probes += engine.paths.probes_sent;
+    outcome_.path_changes += engine.path_changes;
     outcome_.drops += engine.drops;
-  }
-  [[nodiscard]] std::string missing() const {
-    std::string out;
-    for (std::size_t i = 0; i < connections_.size(); ++i) {
-      const Connection& c = connections_[i];
-      if (c.over() && !half_way(c)) continue;
-      out += "connection " + std::to_string(i) + " (" +
-             fate_names[static_cast<std::size_t>(c.plan->fate)] + "): ";
-      for (std::uint32_t end = 0; end < 2; ++end)
-        out += std::string(end == 0 ? "client" : ", server") +
-               (c.gone[end]        ? " gone"
-                : !c.has_flow[end] ? " none"
-                                   : "") +
-               (c.app[end]->ended()         ? " ended"
-                : c.app[end]->established() ? " open"
-                                            : "") +
-               " " + std::to_string(c.app[end]->submitted()) + " sent " +
-               std::to_string(c.app[end]->received()) + " received" +
-               (c.app[end]->all_submitted() ? "" : " more to submit") +
-               (c.app[end]->all_told() ? "" : " not told");
-      out += "; ";
-    }
-    return out;
   }
 
   // ---- setting up
@@ -395,62 +313,36 @@ class EngineWorld {
     Connection& c = connections_[index];
     c.plan = &plan_.connections[index];
     c.has_flow = c.close_called = {};
+    c.memory = {};
+    c.server_engine = 0;
     for (std::uint32_t end = 0; end < 2; ++end) {
       c.app[end] = std::make_unique<Application>(
-          c.plan->script[end], memory_of_[end == 0 ? c.plan->from : c.plan->to],
-          ContentKey{plan_.seed, index, end, 0}, ContentKey{plan_.seed, index, 1 - end, 0},
-          prng_.next());
+          c.plan->script[end], c.memory[end], ContentKey{plan_.seed, index, end, 0},
+          ContentKey{plan_.seed, index, 1 - end, 0}, prng_.next());
       if (plan_.application_has_no_room) c.app[end]->let_peer_lag();
     }
   }
-  [[nodiscard]] SimPortOptions port_options(std::uint32_t index) const {
-    SimPortOptions out = plan_.port;
-    out.mac = MacAddress{{0x02, 0x50, 0x72, 0x6f, 0x61, static_cast<std::uint8_t>(index + 1)}};
-    return out;
-  }
-  [[nodiscard]] EngineOptions engine_options(std::uint32_t index, std::uint32_t life) const {
-    InterfaceOptions interface;
-    interface.mac = port_options(index).mac;
-    if (plan_.families[0]) interface.addresses.push_back({EnginePlan::address(index, false), 24});
-    if (plan_.families[1]) interface.addresses.push_back({EnginePlan::address(index, true), 64});
-    interface.vlan = plan_.vlan;
-    interface.mtu_bytes = plan_.mtu_bytes;
-    auto checked = InterfacePlan::make(interface);
-    if (!checked) fail(checked.error());
-    EngineOptions out;
-    out.interface = *checked;
-    out.flows_max = 1024;
-    out.scratch_bytes = std::uint64_t{64} << 20U;
-    out.seed = plan_.seed * 1000 + index * 10 + life;
-    out.flow.message_bytes_max = plan_.message_bytes_max;
-    out.flow.ecn = plan_.ecn;
-    out.flow.packet_bytes_max = plan_.mtu_bytes;  // the engine takes the headers off
-    out.flow.incarnation = static_cast<std::uint32_t>(out.seed * 0x9e37'79b9U);
-    return out;
-  }
-  std::unique_ptr<Host> make_host(std::uint32_t index) {
-    auto host = std::make_unique<Host>(*this, index, lives_);
-    memory_of_[index] = &host->side.memory();
-    demand(host->engine.listen(0, 7000).has_value(), "listen was refused");
-    if (healed_) host->side.heal();
+  std::unique_ptr<EngineHost> make_host(std::uint32_t index) {
+    auto host = std::make_unique<EngineHost>(all_, index, lives_, now_);
+    if (healed_)
+      for (auto& worker : host->workers) worker->side.heal();
     return host;
   }
 
   const EnginePlan plan_;
   Prng prng_;
-  PcapSink* sink_;
   std::uint32_t audit_every_;
   Instant now_{};
   bool healed_ = false;
   std::uint32_t lives_ = 0;
   std::size_t next_incident_ = 0;
   std::uint64_t checks_ = 0;
-  std::array<CheckedMemory*, 8> memory_of_{};  // by host; changes when a host restarts
   SimNetwork network_;
   PathFaults paths_;
-  std::map<Endpoint, std::uint32_t> clients_;
+  Clients clients_;
   std::vector<Connection> connections_;
-  std::vector<std::unique_ptr<Host>> hosts_;
+  Surroundings all_;
+  std::vector<std::unique_ptr<EngineHost>> hosts_;
   EngineOutcome outcome_;
 };
 

@@ -153,6 +153,15 @@ BUGS = [
         "    case FrameType::reset:\n",
         "    case FrameType::reset:\n      if (planted::bug(@)) return Drop::none;\n",
         "was told 'the peer no longer knows this flow'", "no convergence after healing"),
+    Bug(ENGINE, "what is handed over is lost", "engine/handover_inline.hpp",
+        "  if (!group.inbox(owner).put(what, via, index_)) return",
+        "  if (planted::bug(@)) return Drop::none;\n"
+        "  if (!group.inbox(owner).put(what, via, index_)) return",
+        "no convergence after healing", "a connect failed"),
+    Bug(ENGINE, "an engine takes the flows of another one's listener", "engine/receive.hpp",
+        "  if (listener->engine != index_)\n    return way.via",
+        "  if (listener->engine != index_ && !planted::bug(@))\n    return way.via",
+        "a flow was accepted by an engine that does not listen there"),
 ]
 
 

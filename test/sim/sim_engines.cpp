@@ -12,6 +12,7 @@ struct Totals {
   double virtual_s = 0;
   std::array<std::uint64_t, fate_names.size()> fates{};
   std::uint64_t crashes = 0, over_ipv6 = 0, tagged = 0;
+  std::uint64_t several = 0, several_crash = 0, new_hashes = 0;
   EngineOutcome sum;
 };
 
@@ -29,8 +30,14 @@ void add(Totals& t, const EnginePlan& plan, const EngineOutcome& o) {
   t.sum.overflowed += o.overflowed;
   t.sum.cut += o.cut;
   t.sum.marked += o.marked;
+  t.sum.handed_over += o.handed_over;
+  t.sum.probes += o.probes;
+  t.sum.path_changes += o.path_changes;
   t.sum.drops += o.drops;
   t.crashes += plan.crashes ? 1 : 0;
+  t.several += plan.several_engines() ? 1 : 0;
+  t.several_crash += plan.several_engines() && plan.crashes ? 1 : 0;
+  for (const Incident& i : plan.incidents) t.new_hashes += i.kind == IncidentKind::new_hash ? 1 : 0;
   t.tagged += plan.vlan != no_vlan ? 1 : 0;
   for (std::uint32_t i = 0; i < plan.connections.size(); ++i)
     t.over_ipv6 += plan.over_ipv6(i) ? 1 : 0;
@@ -47,6 +54,11 @@ void print(const Totals& t, std::uint64_t count, double wall_s) {
               n(t.sum.lost), n(t.sum.repeated), n(t.sum.corrupted), n(t.sum.reordered),
               n(t.sum.overflowed));
   std::printf("%llu cut off by partitions, %llu marked CE\n", n(t.sum.cut), n(t.sum.marked));
+  std::printf(
+      "%llu runs with several engines (%llu of them with a crash), %llu new hashes: %llu handed "
+      "over, %llu path probes, %llu paths changed\n",
+      n(t.several), n(t.several_crash), n(t.new_hashes), n(t.sum.handed_over), n(t.sum.probes),
+      n(t.sum.path_changes));
   std::printf("refused on arrival:");
   for (std::size_t i = 1; i < drop_count; ++i)
     if (t.sum.drops[static_cast<Drop>(i)] != 0)
@@ -75,6 +87,12 @@ int main(int argc, char** argv) {
     add(totals, plan, outcome);
     return Verdict{outcome.failure, outcome.trace, outcome.ended};
   };
-  return run_seeds("sim_engines", arguments, run,
-                   [&](double wall_s) { print(totals, arguments.count, wall_s); });
+  const int done = run_seeds("sim_engines", arguments, run,
+                             [&](double wall_s) { print(totals, arguments.count, wall_s); });
+  const bool many = arguments.count >= 500;
+  if (many && (totals.sum.handed_over == 0 || totals.sum.path_changes == 0)) {
+    std::puts("no packet was handed over or no path was changed: these runs show nothing of it");
+    return 1;
+  }
+  return done;
 }
