@@ -48,6 +48,16 @@ class Mesh {
         },
         world.now + 10s));
   }
+  /// The longest that a message took, of those that came since the last call.
+  [[nodiscard]] Duration take_slowest() {
+    Duration slowest{};
+    for (auto* end : {&world.a, &world.b})
+      for (auto& side : end->sides) slowest = std::max(slowest, std::exchange(side->slowest, {}));
+    return slowest;
+  }
+  [[nodiscard]] std::uint64_t path_changes() const {
+    return world.a.counters().path_changes + world.b.counters().path_changes;
+  }
   [[nodiscard]] std::uint64_t handed_over() const {
     return world.a.counters().handed_over + world.b.counters().handed_over;
   }
@@ -159,6 +169,28 @@ void path_moves(std::uint64_t seed) {
   CHECK(moved.info.resent_bytes * 100 <= moved.bytes);
 }
 
+/// Hashes change every 10 round trips under flows that say a word now and then: a message goes on
+/// the old path or on the new one and waits for neither: it takes half a round trip, and no longer
+/// than the few frames before it on the cable.
+void moves_delay_nothing(std::uint64_t seed, SimRss rss) {
+  CAPTURE(seed, static_cast<int>(rss));
+  Mesh mesh{seed, 4, rss};
+  mesh.talk(20);
+  mesh.require_all_delivered();
+  static_cast<void>(mesh.take_slowest());
+  const std::uint64_t changes = mesh.path_changes(), handed_over = mesh.handed_over();
+  for (int move = 0; move < 100; ++move) {
+    mesh.change_hash();
+    mesh.talk(2);
+  }
+  const Duration slowest = mesh.take_slowest();
+  CAPTURE(slowest.count());
+  mesh.require_all_delivered();
+  CHECK(mesh.path_changes() - changes > 50);
+  CHECK(mesh.handed_over() - handed_over > 500);
+  CHECK(slowest <= rtt / 2 + 1us);
+}
+
 /// One queue receives everything; the owner of the flow stands still for 100 us every 2 ms and its
 /// inbox, with room for 32 packets of the 200 that arrive meanwhile, overflows each time.
 void handover_full(std::uint64_t seed) {
@@ -197,6 +229,11 @@ TEST_CASE("A24 with 20 seeds", "[A24][.long]") {
       for (const SimRss rss : every_hash) row_24(seed * 100, engines, rss);
 }
 
+TEST_CASE("A27: no message waits because its path moves", "[A27]") {
+  for (const SimRss rss : {SimRss::opaque, SimRss::symmetric, SimRss::ordered})
+    moves_delay_nothing(1, rss);
+}
+
 TEST_CASE("A27: the path moves every 10 round trips", "[A27]") {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) path_moves(seed);
 }
@@ -208,6 +245,7 @@ TEST_CASE("A27: the hand-over queue is full", "[A27]") {
 TEST_CASE("A27 with 50 seeds", "[A27][.long]") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     path_moves(seed);
+    moves_delay_nothing(seed, SimRss::opaque);
     handover_full(seed);
   }
 }

@@ -19,7 +19,7 @@ namespace proa::sim {
 using namespace std::chrono_literals;
 
 /// One flow's end as its application sees it. Messages carry their number, so that a lost, doubled
-/// or overtaking one is noticed.
+/// or overtaking one is noticed, and when they were sent.
 struct PathEnd {
   FlowKey key;
   std::uint32_t engine = 0;
@@ -29,6 +29,11 @@ struct PathEnd {
   std::uint32_t sent = 0, received = 0;
   std::uint32_t to_send = 0;  // messages still to be submitted
   std::uint32_t bytes = 64;   // of each message
+};
+
+struct PathStamp {
+  std::uint32_t number = 0;
+  std::int64_t sent_ns = 0;
 };
 
 /// Models AppSideOf for one engine: accepts everything, echoes what servers receive if told to.
@@ -69,9 +74,10 @@ class PathSide {
       end.reason = event.reason;
     }
     if (event.kind != FlowEventKind::message) return;
-    std::uint32_t number = 0;
-    std::memcpy(&number, event.message.data, sizeof number);
-    if (number != end.received) complaint = "a message is missing, doubled or out of order";
+    PathStamp stamp;
+    std::memcpy(&stamp, event.message.data, sizeof stamp);
+    slowest = std::max(slowest, now_.time_since_epoch() - Duration{stamp.sent_ns});
+    if (stamp.number != end.received) complaint = "a message is missing, doubled or out of order";
     ++end.received;
     if (echo) {
       ++end.to_send;
@@ -94,8 +100,12 @@ class PathSide {
     return std::any_of(ends_.begin(), ends_.end(), [](const auto& end) { return wants(*end); });
   }
 
+  /// The world's clock; pull() is given that of the turn before.
+  void set_now(Instant now) noexcept { now_ = now; }
+
   bool echo = false;
   const char* complaint = nullptr;
+  Duration slowest{};  // the longest that a message took from its submission
 
  private:
   [[nodiscard]] static bool wants(const PathEnd& end) noexcept {
@@ -106,7 +116,8 @@ class PathSide {
     const auto block = memory_.allocate_send(end.bytes);
     if (!block) return false;
     std::memset(block->data, 0x5a, end.bytes);
-    std::memcpy(block->data, &end.sent, sizeof end.sent);
+    const PathStamp stamp{end.sent, now_.time_since_epoch().count()};
+    std::memcpy(block->data, &stamp, sizeof stamp);
     if (!engine.submit(now, end.key, *block, false)) {
       memory_.release(*block);
       end.blocked = true;
@@ -118,6 +129,7 @@ class PathSide {
   }
 
   std::uint32_t engine_;
+  Instant now_{};
   HeapMemory memory_;
   std::vector<std::unique_ptr<PathEnd>> ends_;
 };
@@ -287,6 +299,7 @@ class PathWorld {
   void take_turns(PathHost& host, std::uint32_t i) {
     for (std::uint32_t n = 0; host.due(i, now); ++n) {
       if (n == 1000) throw std::runtime_error("an engine does not come to rest");
+      host.sides[i]->set_now(now);
       const TurnReport report = host.engines[i]->turn([this] { return now; });
       if (host.sides[i]->complaint != nullptr) throw std::runtime_error(host.sides[i]->complaint);
       if (steps % 512 == 0)
