@@ -1,6 +1,8 @@
 // lib: options of a DPDK port: from text, checked, and turned into DPDK's own device text.
 #include <arpa/inet.h>
 #include <linux/capability.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -289,13 +291,20 @@ Result check_environment(const DpdkOptions& o) {
   return o.driver == af_xdp ? need_capability(CAP_NET_ADMIN, "CAP_NET_ADMIN", "af_xdp") : Result{};
 }
 
+/// What the driver takes for the interface's queues: its combined channels, one where there is none
+/// (veth has separate ones, however many). It opens nothing at all with more.
 std::uint16_t xdp_queues(const std::string& interface) {
-  std::uint16_t count = 0;
-  std::error_code error;
-  for (const auto& queue :
-       std::filesystem::directory_iterator{"/sys/class/net/" + interface + "/queues", error})
-    if (queue.path().filename().string().starts_with("rx-")) ++count;
-  return std::max<std::uint16_t>(count, 1);
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  std::strncpy(request.ifr_name, interface.c_str(), IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return 1;
+  const bool known = ::ioctl(socket, SIOCETHTOOL, &request) == 0 && channels.max_combined != 0;
+  ::close(socket);
+  return static_cast<std::uint16_t>(
+      known ? std::clamp<std::uint32_t>(channels.combined_count, 1, UINT16_MAX) : 1);
 }
 
 std::uint32_t memif_buffer_bytes(const DpdkOptions& o) noexcept {
