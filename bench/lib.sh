@@ -64,15 +64,18 @@ proa_build() {
   proa_say "built $directory in $((SECONDS - start)) s"
 }
 
-# Two hosts: network namespaces $proa_host_a and $proa_host_b with a veth pair, each end called wire0,
+# proa_hosts_up TAG [MTU [QUEUES]]: two hosts: network namespaces $proa_host_a and $proa_host_b with a
+# veth pair, each end called wire0 and with as many queue pairs (without a number: as the kernel likes),
 # 10.117.0.1/24 and 10.117.0.2/24. proa_hosts_down removes them and every process inside; call it from
 # a trap, it may be called at any time and twice.
 proa_hosts_up() {
   local tag=$1 mtu=${2:-1500} host
+  local -a queues=(${3:+numrxqueues "$3" numtxqueues "$3"})
   ((EUID == 0)) || proa_fail "Network namespaces need root; run this as root."
   proa_host_a=proa-$tag-$$-a proa_host_b=proa-$tag-$$-b
   { ip netns add "$proa_host_a" && ip netns add "$proa_host_b" &&
-    ip -n "$proa_host_a" link add wire0 type veth peer name wire0 netns "$proa_host_b"; } ||
+    ip -n "$proa_host_a" link add wire0 "${queues[@]}" type veth \
+      peer name wire0 "${queues[@]}" netns "$proa_host_b"; } ||
     proa_fail "Cannot make two network namespaces with a veth pair here: give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or use --wire memif."
   for host in a b; do
     local -n name=proa_host_$host

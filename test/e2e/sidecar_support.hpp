@@ -23,6 +23,7 @@
 #include <proa/base/prng.hpp>
 #include <proa/sidecar.hpp>
 
+#include "netns.hpp"
 #include "process.hpp"
 
 namespace proa::e2e {
@@ -171,10 +172,10 @@ inline std::size_t times(const std::string& text, const std::string& part) {
   return n;
 }
 
-/// Two hosts: a proad each, a memif pair between them.
+/// Two hosts: a proad each; a memif pair between them, or the veth pair of `wires`.
 struct Hosts {
-  explicit Hosts(const Arguments& more = {})
-      : a(start(0, "server", more)), b(start(1, "client", more)) {
+  explicit Hosts(const Arguments& more = {}, const bench::TwoHosts* wires = nullptr)
+      : a(start(0, more, wires)), b(start(1, more, wires)) {
     if (!a.says("proad ready")) throw std::runtime_error{"first proad: " + a.errors()};
     if (!b.says("proad ready")) throw std::runtime_error{"second proad: " + b.errors()};
   }
@@ -195,8 +196,15 @@ struct Hosts {
   Program a, b;
 
  private:
-  [[nodiscard]] Program start(std::size_t host, const std::string& role, const Arguments& more) {
-    Arguments arguments{"--nic",     "memif,role=" + role + ",socket=" + (scratch / "memif"),
+  [[nodiscard]] Program start(std::size_t host, const Arguments& more,
+                              const bench::TwoHosts* wires) {
+    std::string nic = std::string{"memif,role="} + (host == 0 ? "server" : "client") +
+                      ",socket=" + (scratch / "memif");
+    if (wires != nullptr) {
+      wires->enter(host);
+      nic = std::string{"af_packet,interface="} + bench::TwoHosts::interface;
+    }
+    Arguments arguments{"--nic",     nic,
                         "--address", host == 0 ? "10.77.0.1/24" : "10.77.0.2/24",
                         "--address", host == 0 ? "fd00:77::1/64" : "fd00:77::2/64",
                         "--socket",  socket(host)};

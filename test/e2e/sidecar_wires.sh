@@ -1,8 +1,10 @@
 #!/bin/bash
 # Messages of 0 B, 1 B and 8 MiB, verified, through two sidecars on two hosts, over both veth drivers.
-# usage: sidecar_wires.sh PROAD ECHO-SIDECAR. Prints 'N passed, N failed'. Exit 77: cannot run here.
+# usage: sidecar_wires.sh PROAD PROA ECHO-SIDECAR. PROA_E2E_ENGINES: of each proad, and all of them must
+# have started; over af_xdp only one, because DPDK's driver looks for combined queues and veth has separate
+# ones. The interfaces have as many queues either way. Prints 'N passed, N failed'. Exit 77: cannot run here.
 set -u
-proad=$(realpath "$1") echo=$(realpath "$2")
+proad=$(realpath "$1") proa=$(realpath "$2") echo=$(realpath "$3") engines=${PROA_E2E_ENGINES:-1}
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=bench/lib.sh
 . bench/lib.sh
@@ -33,10 +35,18 @@ sidecar() {
   local -n host=proa_host_$1
   : >"$work/proad-$1.log" # before the last one's words can be taken for this one's
   ip netns exec "$host" "$proad" --nic "$2,interface=wire0" --address "$3" --user root \
-    --engines "${PROA_E2E_ENGINES:-1}" --socket "$work/$1.sock" >"$work/proad-$1.log" 2>&1 &
+    --engines "$engines" --socket "$work/$1.sock" >"$work/proad-$1.log" 2>&1 &
   pids+=($!)
   disown # else bash reports its end
-  wait_for 'proad ready' "$work/proad-$1.log"
+  wait_for 'proad ready' "$work/proad-$1.log" || return 1
+  local started wanted=$engines
+  [[ $2 == af_packet ]] || wanted=1
+  for _ in {1..50}; do # an engine that does not get a processor does not answer at once
+    started=$("$proa" status --json --socket "$work/$1.sock" | grep -o '"handed_over":' | wc -l)
+    ((started == wanted)) && return 0
+  done
+  echo "$started engines started over $2, $wanted expected; proad says:" && cat "$work/proad-$1.log"
+  return 1
 }
 
 # echoes SIZE MESSAGES
@@ -56,7 +66,7 @@ echoes() {
 }
 
 for driver in af_packet af_xdp; do
-  proa_hosts_up wires
+  proa_hosts_up wires 1500 "$engines"
   if sidecar a "$driver" 10.117.0.1/24 && sidecar b "$driver" 10.117.0.2/24; then
     for case in "0 100" "1 100" "8388608 3"; do
       read -r size messages <<<"$case"

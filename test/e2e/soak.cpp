@@ -1,6 +1,6 @@
-// e2e: two hosts over a memif pair that loses 1 % of the packets each way (or, on sidecars, none).
-// Flows of all kinds come and go, one host is killed and started anew again and again; the other
-// lives all the time, and what it takes of the system must stay the same. Not in test/run.sh.
+// e2e: two hosts over a wire that loses 1 % of the packets each way (or, on sidecars, none). Flows
+// of all kinds come and go, one host is killed and started anew again and again; the other lives
+// all the time, and what it takes of the system must stay the same. Not in test/run.sh.
 #include <fmt/format.h>
 #include <signal.h>
 
@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "netns.hpp"
 #include "process.hpp"
 #include "raw_wire.hpp"
 #include "sidecar_support.hpp"
@@ -41,7 +42,16 @@ using SidecarNet = Stack<Sidecar>;
 struct Setting {
   std::function<int(std::size_t end, std::uint64_t seed, Control&)> host;  // in a child
   std::vector<std::pair<std::string, pid_t>> daemons{};                    // they live all the time
-  bool in_process = true;                                                  // then the wire loses
+  bool in_process = true;
+  bool loses = false;  // the wire
+};
+
+struct Choice {
+  double seconds = 600;
+  bool sidecar = false;
+  std::uint32_t engines = 0;                // of each sidecar; 0: nobody asked
+  std::string wire = "memif";               // or veth
+  std::optional<std::uint32_t> loss_ppm{};  // of each stack in process
 };
 
 template <class Net>
@@ -59,14 +69,14 @@ IpAddress address_of(std::size_t end) {
 }
 
 tl::expected<LossyNet, std::string> open_lossy(const bench::Wire& wire, std::size_t end,
-                                               std::uint64_t seed) {
+                                               std::uint64_t seed, std::uint32_t loss_ppm) {
   // A dead host's flows shall end within the time until the next one dies.
   auto options = LossyNet::Options::parse(
       "send_memory=128MiB;receive_memory=128MiB;keepalive=3s;idle_limit=10s;flows=1024");
   if (!options) return tl::unexpected{options.error()};
   using NicOptions = decltype(options->nic);
   options->nic = NicOptions{wire.enter(end)};
-  options->nic.tx.drop_ppm = 10'000;
+  options->nic.tx.drop_ppm = loss_ppm;
   options->nic.tx.duplicate_ppm = options->nic.tx.reorder_ppm = options->nic.tx.corrupt_ppm = 1'000;
   options->nic.seed = seed;
   options->interface.mtu_bytes = wire.mtu();
@@ -76,10 +86,12 @@ tl::expected<LossyNet, std::string> open_lossy(const bench::Wire& wire, std::siz
   return net;
 }
 
-Setting in_process(const bench::Wire& wire) {
-  return {[&wire](std::size_t end, std::uint64_t seed, Control& control) {
-    return run_host(open_lossy(wire, end, seed), {address_of(1 - end), soak_port}, seed, control);
-  }};
+Setting in_process(const bench::Wire& wire, std::uint32_t loss_ppm) {
+  const auto host = [&wire, loss_ppm](std::size_t end, std::uint64_t seed, Control& control) {
+    return run_host(open_lossy(wire, end, seed, loss_ppm), {address_of(1 - end), soak_port}, seed,
+                    control);
+  };
+  return {host, {}, true, loss_ppm != 0};
 }
 
 /// Two daemons that live, an application at each.
@@ -89,7 +101,7 @@ Setting sidecars(const Hosts& hosts) {
     auto net = options ? SidecarNet::open(*options) : tl::unexpected{options.error()};
     return run_host(std::move(net), Hosts::at(1 - end, soak_port), seed, control);
   };
-  return {host, {{"first proad", hosts.a.pid()}, {"second proad", hosts.b.pid()}}, false};
+  return {host, {{"first proad", hosts.a.pid()}, {"second proad", hosts.b.pid()}}, false, false};
 }
 
 double mib(std::uint64_t bytes) { return static_cast<double>(bytes) / (1U << 20U); }
@@ -214,7 +226,7 @@ class Soak {
       if (life->last.pools != life->last.pools_at_start)
         note("message memory is in use although no flow is left");
     for (const Watched& one : watched_) note(one.judge());
-    if (!setting_.in_process) return;
+    if (!setting_.loses) return;
     for (const auto& life : lives_)
       if (life->last.wire.dropped == 0) note("the wire lost nothing: this run shows nothing");
   }
@@ -288,32 +300,77 @@ class Soak {
 };
 
 int usage() {
-  fmt::print(stderr, "usage: soak [--sidecar] [--seconds N]   (600; at least 15)\n");
+  fmt::print(
+      stderr,
+      "usage: soak [--sidecar [--engines N]] [--wire memif|veth] [--loss-ppm N] [--seconds N]\n"
+      "  --sidecar     applications on two proad, with N engines each (1)\n"
+      "  --wire        between the hosts (memif); veth pairs are for root\n"
+      "  --loss-ppm N  of the packets of stacks in process (10000)\n"
+      "  --seconds N   (600; at least 15)\n");
   return 2;
+}
+
+std::optional<Choice> parse(int argc, char** argv) {
+  Choice out;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool more = i + 1 < argc;
+    const auto number = [&] {
+      return static_cast<std::uint32_t>(std::strtoul(argv[++i], nullptr, 10));
+    };
+    if (argument == "--sidecar")
+      out.sidecar = true;
+    else if (argument == "--seconds" && more)
+      out.seconds = std::strtod(argv[++i], nullptr);
+    else if (argument == "--engines" && more)
+      out.engines = number();
+    else if (argument == "--loss-ppm" && more)
+      out.loss_ppm = number();
+    else if (argument == "--wire" && more)
+      out.wire = argv[++i];
+    else
+      return std::nullopt;
+  }
+  const bool wire_known = out.wire == "memif" || out.wire == "veth";
+  const bool contradicts = out.sidecar ? out.loss_ppm.has_value() : out.engines != 0;
+  if (out.seconds < 15 || !wire_known || contradicts) return std::nullopt;
+  return out;
+}
+
+int soak_in_process(const Choice& choice) {
+  const auto wire = bench::Wire::make(choice.wire == "veth" ? "veth-af_packet" : choice.wire);
+  if (!wire) return fmt::print(stderr, "{}\n", wire.error()), 2;
+  return Soak{in_process(*wire, choice.loss_ppm.value_or(10'000)), choice.seconds}.run();
+}
+
+int soak_on_sidecars(const Choice& choice) {
+  std::optional<bench::TwoHosts> wires;
+  if (choice.wire == "veth") {
+    auto made = bench::TwoHosts::make();
+    if (!made) return fmt::print(stderr, "{}\n", made.error()), 2;
+    wires.emplace(std::move(*made));
+  }
+  const std::uint32_t engines = std::max(1U, choice.engines);
+  // Few flows: a slot's first use touches memory, so all shall be used while warming up.
+  const Hosts hosts{{"--send-memory", "128 MiB", "--receive-memory", "128 MiB", "--flows", "1024",
+                     "--channel-flows", "256", "--engines", std::to_string(engines)},
+                    wires ? &*wires : nullptr};
+  const auto sum = [&](const char* name) {
+    return sum_in(hosts.status(0), name) + sum_in(hosts.status(1), name);
+  };
+  for (const std::size_t host : {0U, 1U})
+    if (times(hosts.status(host), "\"handed_over\":") != engines)
+      return fmt::print(stderr, "not all engines run\n"), 1;
+  const int done = Soak{sidecars(hosts), choice.seconds}.run();
+  fmt::print("{} engines each: {} packets handed over, {} path probes, {} paths changed.\n",
+             engines, sum("handed_over"), sum("path_probes_sent"), sum("path_changes"));
+  return done;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  double seconds = 600;
-  bool sidecar = false;
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument == "--sidecar")
-      sidecar = true;
-    else if (argument == "--seconds" && i + 1 < argc)
-      seconds = std::strtod(argv[++i], nullptr);
-    else
-      return usage();
-  }
-  if (seconds < 15) return usage();
-  if (sidecar) {
-    // Few flows: a slot's first use touches memory, so all shall be used while warming up.
-    const Hosts hosts{{"--send-memory", "128 MiB", "--receive-memory", "128 MiB", "--flows", "1024",
-                       "--channel-flows", "256"}};
-    return Soak{sidecars(hosts), seconds}.run();
-  }
-  const auto wire = bench::Wire::make("memif");
-  if (!wire) return fmt::print(stderr, "{}\n", wire.error()), 2;
-  return Soak{in_process(*wire), seconds}.run();
+  const auto choice = parse(argc, argv);
+  if (!choice) return usage();
+  return choice->sidecar ? soak_on_sidecars(*choice) : soak_in_process(*choice);
 }
