@@ -13,6 +13,7 @@
 #include <proa/nic/sim.hpp>
 
 #include "load_side.hpp"
+#include "unruly_nic.hpp"
 
 namespace proa::sim {
 
@@ -24,6 +25,7 @@ struct LoadOptions {
   std::uint64_t memory_bytes = std::uint64_t{256} << 20U;  // for sending, for receiving; each host
   Duration turn_time = 500ns;              // a busy engine's: no host looks at its NIC more often
   std::vector<CongestionKind> congestion;  // by host; the rest uses flow.congestion
+  UnrulyFaults nic;                        // of every host
 };
 
 class LoadFailure : public std::runtime_error {
@@ -36,7 +38,7 @@ class LoadFailure : public std::runtime_error {
 template <class Policy = DefaultPolicy>
 class LoadWorld {
  public:
-  using EngineT = Engine<SimNic, LoadSide, Policy>;
+  using EngineT = Engine<UnrulyNic, LoadSide, Policy>;
 
   LoadWorld(std::uint32_t hosts, const LoadOptions& options)
       : options_(options),
@@ -81,6 +83,7 @@ class LoadWorld {
     for (auto& host : hosts_) {
       host->late_until = Instant{};
       host->port.set_link_up(true);
+      host->nic.behave();
       SimLinkOptions link = host->port.options().link;
       link.to_switch = link.to_port = {};
       link.mark_ppm = 0;
@@ -136,13 +139,13 @@ class LoadWorld {
   struct Host {
     Host(LoadWorld& world, std::uint32_t index)
         : port(world.network_, world.port_options(index)),
-          nic(port.nic()),
+          nic(port, world.options_.nic, world.options_.seed * 2003 + index),
           side(world.flows_, world.by_client_,
                {world.options_.memory_bytes, world.options_.memory_bytes,
                 world.options_.flow.message_bytes_max}),
           engine(nic, side, world.engine_options(index), Instant{}) {}
     SimPort port;
-    SimNic nic;
+    UnrulyNic nic;
     LoadSide side;
     EngineT engine;
     Instant late_until{}, rest_until{};

@@ -18,6 +18,7 @@ from planted_bugs import Bug, build, write_overlay  # noqa: E402  (the line abov
 
 PROGRAM_OF = {
     **dict.fromkeys(("A1", "A2", "A3", "A9", "A22"), "matrix_delivery"),
+    "A1e": "matrix_accepts",
     **dict.fromkeys(("A4", "A4c"), "matrix_goodput"),
     **dict.fromkeys(("A5", "A6"), "matrix_outage"),
     **dict.fromkeys(("A7", "A8", "A10"), "matrix_gaps"),
@@ -31,6 +32,7 @@ PROGRAM_OF = {
 }
 # Where a row has cases of minutes: one that is quick. Else its tag.
 CASES = {
+    "A1e": "50 connects whose SYNs*",
     "A4": "goodput falls*",
     "A4c": "Cubic's goodput*",
     "A28": "A28: memory for one message only*",
@@ -54,6 +56,10 @@ ROWS = [
         "  else\n"
         "    timers_.cancel(FlowTimer::handshake);",
         "everything_arrived"),
+    Row("A1e", "a SYN that comes again opens another flow", "engine/receive.hpp",
+        "  if (duplicate == no_slot) return",
+        "  if (duplicate == no_slot || planted::bug(@)) return",
+        "flow_count() == 50"),
     Row("A2", "what comes right behind a hole closes it", "transport/reassembly.hpp",
         "    if (part.offset <= message.prefix) {",
         "    if (part.offset <= message.prefix + (planted::bug(@) && message.prefix != 0 ? size : 0)) {",
@@ -109,11 +115,11 @@ ROWS = [
         "    return reordering_seen_ == 0 && later_acked",
         "    return (reordering_seen_ == 0 || planted::bug(@)) && later_acked",
         "info.resent_bytes", "info.packets_lost"),
-    Row("A13", "a SYN that comes again is accepted again", "transport/flow_receive.hpp",
+    Row("A13 A1e", "a SYN that comes again is accepted again", "transport/flow_receive.hpp",
         "    if (is_established(state_)) receiver_.ack_at_once();\n    return;",
         "    if (is_established(state_)) receiver_.ack_at_once();\n"
         "    if (planted::bug(@)) established_pending_ = true;\n    return;",
-        "established twice"),
+        "established twice", "a connection was accepted twice"),
     Row("A13 A21", "any packet number ahead is the flow's", "transport/ack_tracker.hpp",
         "      return number.since(largest_) <= packet_number_window ? Verdict::fresh",
         "      return planted::bug(@) || number.since(largest_) <= packet_number_window ? Verdict::fresh",

@@ -1,0 +1,54 @@
+// TEST-MATRIX A1 on whole engines, whose listeners decide what is a new connection.
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+#include "load_world.hpp"
+#include "seeds.hpp"
+
+using namespace proa;
+using namespace proa::sim;
+
+namespace {
+
+constexpr std::uint32_t server = 0;
+
+/// 30 % in bursts, of two frames in the mean, in both directions; a fifth of them leaves again
+/// later.
+LoadOptions lossy_and_repeated(std::uint64_t seed) {
+  LoadOptions out;
+  out.seed = seed;
+  out.port.link.to_switch.enter_ppm = 214'286;  // 0.3 / 0.7 of leave_ppm
+  out.port.link.to_switch.leave_ppm = 500'000;
+  out.nic.repeat_ppm = 200'000;
+  return out;
+}
+/// `count` flows to the server, one message of 1 KB each.
+void add_connects(LoadWorld<>& world, std::uint32_t count) {
+  LoadFlowOptions flow;
+  flow.message_bytes = 1024;
+  flow.messages_max = 1;
+  for (std::uint32_t i = 0; i < count; ++i) world.add(flow);
+}
+
+}  // namespace
+
+TEST_CASE("50 connects whose SYNs are lost and repeated make 50 flows, each accepted once",
+          "[A1]") {
+  for (const auto seed : seeds(20, 200)) {
+    CAPTURE(seed);
+    LoadWorld<> world(2, lossy_and_repeated(seed));
+    add_connects(world, 50);
+    const auto all_delivered = [&world] {
+      const auto& flows = world.flows();
+      return std::all_of(flows.begin(), flows.end(),
+                         [](const LoadFlow& flow) { return flow.delivered == 1; });
+    };
+    REQUIRE(world.run_while_not(all_delivered, Instant{20s}));
+    const EngineCounters counters = world.engine(server).counters();
+    CHECK(counters.flows_accepted == 50);            // and no two of one connect: LoadSide looks
+    CHECK(world.engine(server).flow_count() == 50);  // nor one that nobody will ever finish
+    CHECK(counters.drops[Drop::duplicate_packet] > 5);
+    world.converge();
+  }
+}
