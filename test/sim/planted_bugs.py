@@ -8,10 +8,14 @@ The product knows nothing of this: patched copies of its headers go to a folder 
 bugs are compiled in at once and one is chosen by PROA_PLANTED. A place that is gone is an error: the bug has to move
 with the code.
 """
+import concurrent.futures
 import os
 import pathlib
 import subprocess
 import sys
+
+sys.dont_write_bytecode = True  # the source tree stays as it is
+from planted_oracles import BOTH, ENGINE, FLOW, ORACLES  # noqa: E402  (the line above comes first)
 
 HELPER = """// Test only: which planted bug is awake.
 #pragma once
@@ -30,14 +34,14 @@ inline constexpr std::array<std::byte, 1> wrong_byte{std::byte{0xa5}};
 }  // namespace proa::planted
 """
 
-FLOW, ENGINE = "sim_world", "sim_engines"
-
 
 class Bug:
-    """`old` becomes `new` wherever it stands in `file`; one of `symptoms` must be what an oracle says."""
+    """`old` becomes `new` wherever it stands in `file`; one of `symptoms` must be what an oracle says, in each of
+    `programs`."""
 
-    def __init__(self, level, name, file, old, new, *symptoms):
-        self.level, self.name, self.file, self.old, self.new, self.symptoms = level, name, file, old, new, symptoms
+    def __init__(self, programs, name, file, old, new, *symptoms):
+        self.programs, self.name, self.file, self.old, self.new = programs.split(), name, file, old, new
+        self.symptoms = symptoms
 
 
 WRONG_CONTENT = ("lost, repeated, out of order or altered", "a message has the wrong length", "more messages came")
@@ -78,7 +82,7 @@ BUGS = [
         "  timers_.arm(FlowTimer::idle,",
         "  if (!planted::bug(@)) timers_.arm(FlowTimer::idle,",
         "has not told its application that it ended"),
-    Bug(FLOW, "half-received messages keep their memory", "transport/reassembly.hpp",
+    Bug(BOTH, "half-received messages keep their memory", "transport/reassembly.hpp",
         "      if (messages_.front().known) memory.release",
         "      if (messages_.front().known && !planted::bug(@)) memory.release",
         "message memory was not given back"),
@@ -95,18 +99,18 @@ BUGS = [
         "  ~GrowRing() { release_storage(); }",
         "  ~GrowRing() {\n    if (!planted::bug(@)) release_storage();\n  }",
         "scratch blocks were not given back"),
-    Bug(FLOW, "credit is not put back at the end", "transport/credit.hpp",
+    Bug(BOTH, "credit is not put back at the end", "transport/credit.hpp",
         "    memory.retract(promised_);\n    promised_ = 0;",
         "    if (!planted::bug(@)) memory.retract(promised_);\n    promised_ = 0;",
-        "credit was not put back", "the memory ledger does not add up"),
+        "credit was not put back"),
     Bug(FLOW, "timers outlive the flow", "transport/flow_end.hpp",
         "  timers_.cancel_all();\n  if (state_ == FlowState::finished) return;",
         "  if (!planted::bug(@)) timers_.cancel_all();\n  if (state_ == FlowState::finished) return;",
         "a timer is armed after the end", "a finished flow has a timer armed"),
-    Bug(FLOW, "no probe timer", "transport/flow.hpp",
+    Bug(BOTH, "no probe timer", "transport/flow.hpp",
         "  timers_.arm(FlowTimer::probe, sender_.probe_deadline());",
         "  if (!planted::bug(@)) timers_.arm(FlowTimer::probe, sender_.probe_deadline());",
-        "packets in flight without a probe timer"),
+        "broken invariant: packets in flight without a probe timer"),
     Bug(FLOW, "no pace timer", "transport/flow.hpp",
         "timers_.arm(FlowTimer::pace, sender_.paced_until(now));",
         "if (!planted::bug(@)) timers_.arm(FlowTimer::pace, sender_.paced_until(now));",
@@ -154,14 +158,15 @@ BUGS = [
         "    case FrameType::reset:\n      if (planted::bug(@)) return Drop::none;\n",
         "was told 'the peer no longer knows this flow'", "no convergence after healing"),
     Bug(ENGINE, "what is handed over is lost", "engine/handover_inline.hpp",
-        "  if (!group.inbox(owner).put(what, via, index_)) return",
+        "  if (!inbox.put(what, via, index_)) return",
         "  if (planted::bug(@)) return Drop::none;\n"
-        "  if (!group.inbox(owner).put(what, via, index_)) return",
+        "  if (!inbox.put(what, via, index_)) return",
         "no convergence after healing", "a connect failed"),
     Bug(ENGINE, "an engine takes the flows of another one's listener", "engine/receive.hpp",
         "  if (listener->engine != index_)\n    return way.via",
         "  if (listener->engine != index_ && !planted::bug(@))\n    return way.via",
         "a flow was accepted by an engine that does not listen there"),
+    *(Bug(*oracle) for oracle in ORACLES),
 ]
 
 
@@ -195,37 +200,44 @@ def run(scratch, program, number, first, count):
     return done.returncode, done.stdout + done.stderr
 
 
-def caught(scratch, number, bug):
-    """True when an oracle names one of the symptoms within the first seeds."""
+def missed(scratch, number, bug, program):
+    """Nothing when an oracle names one of the symptoms within the first seeds."""
     said = ""
-    for first, count in ((1, 6), (7, 24), (31, 90)):
-        code, said = run(scratch, bug.level, number, first, count)
+    for first, count in ((1, 1), (2, 5), (7, 24), (31, 90)):
+        code, said = run(scratch, program, number, first, count)
         if code != 0 and any(symptom in said for symptom in bug.symptoms):
-            return True
-    print(f"not caught: bug {number}, {bug.name}; expected one of {bug.symptoms}; last words:\n{said[-600:]}")
-    return False
+            return ""
+    return (f"{program} did not catch bug {number}, {bug.name}; expected one of {bug.symptoms}; "
+            f"last words:\n{said[-600:]}")
+
+
+def builds_and_passes(source, libraries, scratch, compiler, program):
+    if not build(source, libraries, scratch, compiler, program):
+        print(f"{program} with planted bugs does not compile")
+        return False
+    code, said = run(scratch, program, 0, 1, 10)
+    if code != 0:
+        print(f"{program} fails with every bug asleep:\n{said[-600:]}")
+    return code == 0
 
 
 def main():
     source, libraries, scratch = pathlib.Path(sys.argv[1]), sys.argv[2:3], pathlib.Path(sys.argv[3])
     compiler = sys.argv[4:]
+    only = int(os.environ.get("ONLY", "0"))
+    chosen = [(n, bug, program) for n, bug in enumerate(BUGS, 1) for program in bug.programs if only in (0, n)]
     problem = write_overlay(source, scratch / "include", BUGS)
     if problem:
         print(problem)
         return 1
-    for program in (FLOW, ENGINE):
-        if not build(source, libraries, scratch, compiler, program):
-            print(f"{program} with planted bugs does not compile")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as workers:
+        if not all(workers.map(lambda program: builds_and_passes(source, libraries, scratch, compiler, program),
+                               BOTH.split())):
             return 1
-        code, said = run(scratch, program, 0, 1, 10)
-        if code != 0:
-            print(f"{program} fails with every bug asleep:\n{said[-600:]}")
-            return 1
-    only = int(os.environ.get("ONLY", "0"))
-    chosen = [(n, bug) for n, bug in enumerate(BUGS, 1) if only in (0, n)]
-    missed = [bug for n, bug in chosen if not caught(scratch, n, bug)]
-    print(f"{len(chosen) - len(missed)} of {len(chosen)} planted bugs caught")
-    return 1 if missed else 0
+        words = [said for said in workers.map(lambda choice: missed(scratch, *choice), chosen) if said]
+    print(*words, sep="\n")
+    print(f"{len(chosen) - len(words)} of {len(chosen)} planted bugs caught")
+    return 1 if words else 0
 
 
 if __name__ == "__main__":

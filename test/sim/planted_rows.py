@@ -15,6 +15,7 @@ import sys
 
 sys.dont_write_bytecode = True  # the source tree stays as it is
 from planted_bugs import Bug, build, write_overlay  # noqa: E402  (the line above comes first)
+from planted_oracles import ROW_ORACLES  # noqa: E402
 
 PROGRAM_OF = {
     **dict.fromkeys(("A1", "A2", "A3", "A9", "A22"), "matrix_delivery"),
@@ -248,6 +249,7 @@ ROWS = [
         "  memory_wanted_ = for_each_app",
         "  if (planted::bug(@)) return;\n  memory_wanted_ = for_each_app",
         "looks <=", "stream.right()"),
+    *(Row(*oracle) for oracle in ROW_ORACLES),
 ]
 
 

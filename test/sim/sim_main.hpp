@@ -110,6 +110,7 @@ int run_seeds(const char* program, const Arguments& arguments, Run run, Summary 
     ++failed;
     std::printf("FAIL seed %llu at %.3f ms: %s\n", n(seed), seconds(verdict.ended) * 1e3,
                 verdict.failure.c_str());
+    std::fflush(stdout);  // the next seed may abort
   }
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - began;
   summary(wall.count());

@@ -49,13 +49,14 @@ enum class Bug : std::uint8_t {
   accepted_twice,
   silent_partition,
   forgets_timer,
+  spins,
   count_
 };
 inline constexpr std::array<const char*, static_cast<std::size_t>(Bug::count_)> bug_symptoms{
     "",
     "lost, repeated, out of order or altered",
     "lost, repeated, out of order or altered",
-    "lost, repeated, out of order or altered",
+    " differs at byte ",
     "lost, repeated, out of order or altered",
     "a message has the wrong length",
     "message memory was not given back",
@@ -85,6 +86,7 @@ inline constexpr std::array<const char*, static_cast<std::size_t>(Bug::count_)> 
     "established twice",
     "has not told its application that it ended",
     "a flow wants to transmit and set no timer for it",
+    "too many steps: something spins",
 };
 
 /// Items go in order, each repeated until acknowledged: syn, parts, fin or reset.
@@ -178,6 +180,7 @@ class ToyFlow {
     return write_item(out);
   }
   void handle_timeout(Instant now) noexcept {
+    timeout_at_ = now;
     if (now - heard_at_ >= idle_limit && !end_ && bug_ != Bug::silent_partition) {
       drop_queue();
       finish(connected_ || !client_ ? Reason::idle_timeout : Reason::handshake_timeout);
@@ -201,6 +204,7 @@ class ToyFlow {
     if (finished()) return never;
     const Instant idle = end_ || bug_ == Bug::silent_partition ? never : heard_at_ + idle_limit;
     if (bug_ == Bug::forgets_timer) return idle;
+    if (bug_ == Bug::spins) return timeout_at_ + 1ns;
     return std::min(idle, in_flight_ ? resend_at_ : never);
   }
 
@@ -387,7 +391,7 @@ class ToyFlow {
   std::uint32_t next_number_ = 0, sequence_ = 0, expected_ = 0, sending_ = 0, got_ = 0;
   std::uint32_t resends_ = 0, tries_after_end_ = 0;
   bool in_flight_ = false, ack_due_ = false, refused_ = false;
-  Instant resend_at_ = never, heard_at_{};
+  Instant resend_at_ = never, heard_at_{}, timeout_at_{};
   Duration rto_ = 200us;
 };
 

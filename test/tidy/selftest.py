@@ -8,9 +8,10 @@ import shutil
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / folder) for folder in ("", "sim")]
 
 import count
+import every_oracle
 import headers
 import layering
 import purity
@@ -83,6 +84,13 @@ COUNTED = [
     ("OK", "skipped case: it floats: needs root\nAll tests passed (1 assertion in 2 test cases)", (2, 0)),
     ("OK", "skipped case: it floats: needs root\nNo tests ran", (0, 0)),
 ]
+# added to scene.hpp, oracles without a canary
+ORACLES = [
+    ("", []),
+    ('demand(a < b,\n "nobody has " "planted this");', [("scene.hpp", ("nobody has planted this",))]),
+    ('fail("host " + name() + " is late");', [("scene.hpp", ("host ", " is late"))]),
+    ('wrong(a ? "too many steps: something spins" : "too few");', [("scene.hpp", ("too few",))]),
+]
 RULE = "-" * 79
 CATCH_FAILURE = f"{RULE}\nIt floats\n  upside down\n{RULE}\na.cpp:1\n{'.' * 79}\n\na.cpp:2: FAILED:\n  CHECK( floats )\n"
 PURE = "#include <cstring>\nvoid f(char* a, const char* b, unsigned long n) { std::memcpy(a, b, n); }\n"
@@ -109,6 +117,15 @@ def plant(root, scratch, number, changes):
     return tree
 
 
+def bare_oracles(root, scratch, spoken):
+    """What every_oracle.py finds when scene.hpp has one oracle more."""
+    sim = pathlib.Path(scratch) / "sim"
+    shutil.copytree(root / "test/sim", sim, dirs_exist_ok=True)
+    with open(sim / "scene.hpp", "a", encoding="utf-8") as scene:
+        scene.write(spoken)
+    return [key for key, by in every_oracle.cover(sim).items() if not by]
+
+
 def main(root, compiler):
     root = pathlib.Path(root)
     passed = failed = 0
@@ -123,6 +140,11 @@ def main(root, compiler):
             passed, failed = passed + seen, failed + (not seen)
             if not seen:
                 print(f"{check}: {changes or 'a clean tree'}: expected {expected or 'nothing'}, found {found}")
+        for spoken, expected in ORACLES:
+            found = bare_oracles(root, scratch, spoken)
+            passed, failed = passed + (found == expected), failed + (found != expected)
+            if found != expected:
+                print(f"oracles: {spoken!r}: expected {expected}, found {found}")
     for result, output, expected in COUNTED:
         found = count.count({"result": result, "stdout": output})
         passed, failed = passed + (found == expected), failed + (found != expected)
