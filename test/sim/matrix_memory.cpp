@@ -1,4 +1,6 @@
 // TEST-MATRIX A20 and A28: applications that do not read, and more messages than memory.
+#include <optional>
+
 #include "hosts.hpp"
 
 using namespace proa;
@@ -9,103 +11,200 @@ namespace {
 constexpr std::uint32_t sender = 0, receiver = 1;
 constexpr std::uint32_t neighbour = 1;  // the application beside the one that stops
 
-/// Two applications on the receiving host, one flow to the first, three to the second.
+constexpr std::uint32_t other_count = 3;
+
+/// The slow application's flows, and the memory each application has.
+struct SlowOptions {
+  std::uint32_t flows;
+  std::uint64_t memory_bytes;
+};
+
+/// Two applications on the receiving host, each with its own memory: the slow one's flows, three
+/// to its neighbour.
 struct SlowReceiver {
-  SlowReceiver() : hosts(HostsOptions{.apps = 2, .receive_bytes = std::uint64_t{32} << 20U}) {
-    hosts.app(receiver).on_event = [this](FlowKey, const FlowEvent& event) {
-      if (event.kind == FlowEventKind::message) slow.arrived(event);
-    };
-    slow_flow = hosts.connect(sender, receiver);
-    for (std::uint32_t i = 0; i < 3; ++i)
-      other_flows.push_back(hosts.connect(sender, receiver, neighbour, neighbour));
-    for (std::uint32_t i = 0; i < 3; ++i) {
-      const FlowInfo client = hosts.info(sender, other_flows[i]);
-      ends[hosts.accepted(receiver, neighbour, client).value] = i;
-    }
-    hosts.app(receiver, neighbour).on_event = [this](FlowKey key, const FlowEvent& event) {
-      if (event.kind == FlowEventKind::message) others[ends[key.value]].arrived(event);
-    };
+  static constexpr std::uint32_t message_bytes = 16 * 1024;
+
+  explicit SlowReceiver(const SlowOptions& options)
+      : hosts(HostsOptions{
+            .apps = 2, .receive_bytes = options.memory_bytes, .message_bytes_max = message_bytes}) {
+    for (std::uint32_t i = 0; i < options.flows; ++i) slow.push_back(open(0, i));
+    for (std::uint32_t i = 0; i < other_count; ++i) others.push_back(open(neighbour, i));
+    for (const std::uint32_t app : {0U, neighbour})
+      hosts.app(receiver, app).on_event = [this, app](FlowKey key, const FlowEvent& event) {
+        auto& flows = app == 0 ? slow : others;
+        if (event.kind == FlowEventKind::message) flows[ends[key.value]].stream.arrived(event);
+      };
+  }
+  struct OneFlow {
+    FlowKey key;
+    Stream stream;
+  };
+  OneFlow open(std::uint32_t app, std::uint32_t i) {
+    const FlowKey key = hosts.connect(sender, receiver, app, app);
+    ends[hosts.accepted(receiver, app, hosts.info(sender, key)).value] = i;
+    return {key, {20, app * 100 + i, message_bytes}};
+  }
+  void fill(std::vector<OneFlow>& flows) {
+    const std::uint32_t app = &flows == &slow ? 0 : neighbour;
+    for (OneFlow& flow : flows) flow.stream.fill(hosts, sender, app, flow.key);
+  }
+  /// All of them send without a pause for so long.
+  void busy(std::vector<OneFlow>& flows, Duration time) {
+    for (const Instant end = hosts.now() + time; hosts.now() < end; hosts.run_for(5us)) fill(flows);
+  }
+  [[nodiscard]] static std::uint64_t arrived(const std::vector<OneFlow>& flows) {
+    std::uint64_t out = 0;
+    for (const OneFlow& flow : flows) out += flow.stream.arrived();
+    return out;
+  }
+  [[nodiscard]] static bool all_here(const std::vector<OneFlow>& flows) {
+    return std::all_of(flows.begin(), flows.end(), [](const OneFlow& flow) {
+      return flow.stream.arrived() == flow.stream.offered() && flow.stream.right();
+    });
   }
   /// The neighbours send without a pause; returns the bytes that arrived in `time`.
   std::uint64_t busy_neighbours(Duration time) {
-    const std::uint64_t before = arrived();
-    for (const Instant end = hosts.now() + time; hosts.now() < end; hosts.run_for(5us))
-      for (std::uint32_t i = 0; i < 3; ++i)
-        others[i].fill(hosts, sender, neighbour, other_flows[i]);
-    const std::uint64_t bytes = (arrived() - before) * message_bytes;
-    const auto all_here = [&] {
-      return std::all_of(others.begin(), others.end(),
-                         [](const Stream& s) { return s.arrived() == s.offered(); });
-    };
-    REQUIRE(hosts.run_until(all_here, hosts.now() + 1s));
+    const std::uint64_t before = arrived(others);
+    busy(others, time);
+    const std::uint64_t bytes = (arrived(others) - before) * message_bytes;
+    REQUIRE(hosts.run_until([this] { return all_here(others); }, hosts.now() + 1s));
     return bytes;
   }
-  [[nodiscard]] std::uint64_t arrived() const {
-    return others[0].arrived() + others[1].arrived() + others[2].arrived();
+  [[nodiscard]] std::uint64_t packets_sent_to_slow() {
+    std::uint64_t out = 0;
+    for (const OneFlow& flow : slow) out += hosts.info(sender, flow.key).packets_sent;
+    return out;
   }
 
-  static constexpr std::uint32_t message_bytes = 16 * 1024;
   Hosts<> hosts;
-  FlowKey slow_flow;
-  std::vector<FlowKey> other_flows;
-  std::map<std::uint32_t, std::uint32_t> ends;
-  Stream slow{20, 0, message_bytes};
-  std::array<Stream, 3> others{Stream{20, 1, message_bytes}, Stream{20, 2, message_bytes},
-                               Stream{20, 3, message_bytes}};
+  std::map<std::uint32_t, std::uint32_t> ends;  // from the receiver's key to the index
+  std::vector<OneFlow> slow, others;
 };
 
-}  // namespace
+/// Blocked: the senders wait for credit, their application for room. Only credit given on trust may
+/// be under way, because the memory behind it ran out.
+void demand_blocked(SlowReceiver& world) {
+  for (const auto& flow : world.slow) {
+    const FlowInfo blocked = world.hosts.info(sender, flow.key);
+    CHECK(blocked.queued_bytes > (std::uint64_t{31} << 20U));
+    if (world.slow.size() > 1 && blocked.in_flight_bytes != 0)
+      CHECK(blocked.in_flight_bytes <= 5 * world.message_bytes);
+    else
+      CHECK(blocked.credit_left_bytes < memory_cost(world.message_bytes));
+  }
+}
 
-TEST_CASE("A20: an application that stops for 10 s stops its sender and nobody else", "[A20]") {
-  SlowReceiver alone;
+/// It stops for ten seconds and reads again; returns the most memory that was in use.
+std::uint64_t stop_and_resume(const SlowOptions& options) {
+  SlowReceiver alone{options};
   const auto undisturbed = static_cast<double>(alone.busy_neighbours(20ms));
   alone.hosts.converge();
 
-  SlowReceiver world;
+  SlowReceiver world{options};
   auto& hosts = world.hosts;
-  const auto fill = [&] { world.slow.fill(hosts, sender, 0, world.slow_flow); };
-  for (int i = 0; i < 100; ++i) {
-    fill();
-    hosts.run_for(10us);
-  }
-  REQUIRE(world.slow.arrived() > 50);
+  world.busy(world.slow, 1ms);
+  REQUIRE(world.arrived(world.slow) > 50);
   hosts.app(receiver).reads = false;
   const Instant stopped_at = hosts.now();
-  for (int i = 0; i < 4000; ++i) {
-    fill();
-    hosts.run_for(10us);
-  }
-  // Blocked, with nothing under way: the sender waits for credit, its application for room.
-  const FlowInfo blocked = hosts.info(sender, world.slow_flow);
-  CHECK(blocked.in_flight_bytes == 0);
-  CHECK(blocked.queued_bytes > (std::uint64_t{31} << 20U));
-  CHECK(blocked.credit_left_bytes < world.message_bytes);
-  const std::uint64_t arrived = world.slow.arrived();
-  const std::uint64_t sent = blocked.packets_sent;
+  world.busy(world.slow, 40ms);
+  demand_blocked(world);
+  const std::uint64_t arrived = world.arrived(world.slow);
+  const std::uint64_t sent = world.packets_sent_to_slow();
 
   const auto beside = static_cast<double>(world.busy_neighbours(20ms));
   WARN("others: " << beside / undisturbed * 100 << " % of undisturbed");
   CHECK(beside >= 0.95 * undisturbed);
 
   hosts.run_for(stopped_at + 10s - hosts.now());
-  CHECK(world.slow.arrived() == arrived);
+  CHECK(world.arrived(world.slow) == arrived);
   // Ten seconds of silence cost a few keepalives, not a probe after the other.
-  CHECK(hosts.info(sender, world.slow_flow).packets_sent <= sent + 20);
-  CHECK(hosts.app(receiver).memory.most_received_bytes() <= (std::uint64_t{32} << 20U));
-
+  CHECK(world.packets_sent_to_slow() <= sent + 20 * options.flows);
   // It reads again: what waited is there at once, and new data within two round trips.
   const Instant resumed_at = hosts.now();
   hosts.app(receiver).reads = true;
   hosts.poll(receiver);
-  const std::uint64_t waited = world.slow.arrived();
+  const std::uint64_t waited = world.arrived(world.slow);
   CHECK(waited > arrived);
-  REQUIRE(hosts.run_until([&] { return world.slow.arrived() > waited; }, resumed_at + 10ms));
+  const auto more = [&] { return world.arrived(world.slow) > waited; };
+  REQUIRE(hosts.run_until(more, resumed_at + 10ms));
   WARN("resumed after " << (hosts.now() - resumed_at).count() / 1000 << " us");
   CHECK(hosts.now() - resumed_at <= 2 * 40us);
-  const auto all_arrived = [&] { return world.slow.arrived() == world.slow.offered(); };
-  CHECK(hosts.run_until(all_arrived, hosts.now() + 1s));
-  CHECK(world.slow.right());
-  for (const Stream& other : world.others) CHECK(other.right());
+  CHECK(hosts.run_until([&] { return world.all_here(world.slow); }, hosts.now() + 5s));
+  CHECK(world.all_here(world.others));
+  hosts.converge();
+  return hosts.app(receiver).memory.most_received_bytes();
+}
+
+}  // namespace
+
+TEST_CASE("A20: an application that stops for 10 s stops its sender and nobody else", "[A20]") {
+  constexpr SlowOptions options{1, std::uint64_t{32} << 20U};
+  CHECK(stop_and_resume(options) <= options.memory_bytes);
+}
+TEST_CASE("A20: an application that stops and fills its memory stops its senders and nobody else",
+          "[A20]") {
+  constexpr SlowOptions options{10, std::uint64_t{4} << 20U};
+  const std::uint64_t most = stop_and_resume(options);
+  WARN("received at most " << most << " of " << options.memory_bytes);
+  CHECK(most <= options.memory_bytes);  // full to the last block, and never more
+  CHECK(most + memory_cost(SlowReceiver::message_bytes) >= options.memory_bytes);
+}
+
+namespace {
+
+/// One flow whose messages fill the receiver's memory; the next one waits there for its block.
+struct Exhausted {
+  static constexpr std::uint32_t length = 64 * 1024;
+
+  Exhausted()
+      : hosts(HostsOptions{.receive_bytes = 8 * length, .message_bytes_max = length}),
+        flow(hosts.connect(sender, receiver)),
+        stream(20, 0, length) {
+    server = hosts.accepted(receiver, 0, hosts.info(sender, flow));
+    hosts.app(receiver).on_event = [this](FlowKey, const FlowEvent& event) {
+      if (event.kind == FlowEventKind::message) stream.arrived(event);
+    };
+    stream.fill(hosts, sender, 0, flow, 4);
+    hosts.run_for(1ms);
+    REQUIRE(stream.arrived() == 4);
+    hosts.app(receiver).reads = false;
+    stream.fill(hosts, sender, 0, flow, 24);
+    hosts.run_for(5ms);
+    REQUIRE(hosts.info(sender, flow).in_flight_bytes == 0);
+    REQUIRE(hosts.info(sender, flow).queued_messages > 0);
+  }
+  Hosts<> hosts;
+  FlowKey flow, server;
+  Stream stream;
+};
+
+}  // namespace
+
+TEST_CASE("A20: a credit update that is lost is repaired by the receiver's own probe", "[A20]") {
+  Exhausted world;
+  Hosts<>& hosts = world.hosts;
+  std::optional<Instant> lost_at, resumed_at;
+  hosts[receiver].watch = [&](Instant now, std::span<const std::byte> frame) {
+    if (lost_at) return false;
+    CHECK(frame.size() < 200);  // it tells of credit and nothing else
+    lost_at = now;
+    return true;
+  };
+  hosts[sender].watch = [&](Instant now, std::span<const std::byte> frame) {
+    if (frame.size() > 1000 && !resumed_at) resumed_at = now;
+    return false;
+  };
+  const Duration probe_wait = 2 * hosts.info(receiver, world.server).smoothed_rtt + 25us;
+  hosts.app(receiver).reads = true;
+  hosts.poll(receiver);
+  (void)hosts.run_until([&] { return resumed_at.has_value(); }, hosts.now() + 1s);
+  REQUIRE(lost_at.has_value());
+  REQUIRE(resumed_at.has_value());
+  WARN("lost, and resumed " << (*resumed_at - *lost_at).count() / 1000
+                            << " us later; first probe after " << probe_wait.count() / 1000);
+  CHECK(*resumed_at - *lost_at <= probe_wait + 20us + 5us);  // one way, and who takes turns
+  CHECK(hosts.run_until([&] { return world.stream.arrived() == 24; }, hosts.now() + 1s));
+  CHECK(world.stream.right());
   hosts.converge();
 }
 
