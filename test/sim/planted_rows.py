@@ -228,6 +228,10 @@ ROWS = [
         "      ++ring_full_;",
         "      if (!planted::bug(@)) ++ring_full_;",
         "tx_ring_full > 0"),
+    Row("A25", "an engine does not say what its NIC counts", "engine/engine_inline.hpp",
+        "  out.nic = nic_->counters();",
+        "  if (!planted::bug(@)) out.nic = nic_->counters();",
+        "link_downs"),
     Row("A25", "what the NIC refuses is forgotten", "engine/tx_queue.hpp",
         "    filled_count_ -= taken;",
         "    if (planted::bug(@)) {\n"

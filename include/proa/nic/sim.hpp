@@ -235,7 +235,11 @@ class SimPort {
   }
 
   // What happens to NICs in the middle of a run.
-  void set_link_up(bool up) noexcept { link_up_ = up; }
+  void set_link_up(bool up) noexcept {
+    if (link_up_ && !up)
+      for (auto& queue : queues_) ++queue.counters.link_downs;
+    link_up_ = up;
+  }
   void set_link(const SimLinkOptions& link) noexcept { options_.link = link; }
   /// A new hash and a new secret: flows change queues.
   void set_rss(SimRss rss) noexcept {

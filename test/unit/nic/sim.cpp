@@ -157,6 +157,8 @@ TEST_CASE("oversized frames and frames into a dead link are counted", "[nic][sim
   REQUIRE(send(net.a, start, ethernet(mac_a, mac_b, 600)));
   net.port_b.set_link_up(false);
   CHECK_FALSE(net.b.link_up());
+  net.port_b.set_link_up(false);
+  CHECK(net.b.counters().link_downs == 1);  // times, not calls
   CHECK(receive(net.b, at_us(100)).empty());
   CHECK(net.network.counters().port_gone == 1);
   REQUIRE(send(net.b, at_us(100), ethernet(mac_b, mac_a)));
