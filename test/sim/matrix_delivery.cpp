@@ -39,6 +39,11 @@ void corrupt(Plan& plan, std::uint32_t ppm, bool single_bit) {
 struct UdpChecksumPolicy : DefaultTransportPolicy {
   using Integrity = UdpChecksum;
 };
+/// Flows made from now on begin where the test says, at both ends.
+struct WrapPolicy : DefaultTransportPolicy {
+  static inline StreamStart start{};
+  static StreamStart stream_start() noexcept { return start; }
+};
 
 }  // namespace
 
@@ -117,5 +122,21 @@ TEST_CASE("packet numbers wrap in the middle of a lossy transfer", "[A22]") {
       for (auto& faults : plan.faults) faults = random_loss(20'000, 3);
       plan.first_number = 0U - k;
       demand_delivery<Product>(plan, 1s);
+    }
+}
+
+TEST_CASE("message numbers and credit wrap in the middle of a lossy transfer", "[A22]") {
+  struct Case {
+    std::uint32_t messages, credit_bytes;  // before the wrap
+  };
+  for (const auto seed : seeds(10, 100))
+    for (const Case& k : {Case{1, 0}, Case{2, 1}, Case{3, 1U << 20U}, Case{64, 16 * 1024},
+                          Case{500, 1'500'000}, Case{1000, 2'000'000}}) {
+      INFO("PROA_SIM_SEED=" << seed << " starting " << k.messages << " messages and "
+                            << k.credit_bytes << " bytes below 2^32");
+      Plan plan = transfer_plan(seed);
+      for (auto& faults : plan.faults) faults = random_loss(20'000, 3);
+      WrapPolicy::start = {MessageNumber{0U - k.messages}, CreditLimit{0U - k.credit_bytes}};
+      demand_delivery<TransportTraits<WrapPolicy>>(plan, 1s);
     }
 }

@@ -20,8 +20,11 @@ inline constexpr std::uint32_t initial_credit_bytes = 16 * 1024;
 /// Raises the limit as messages are consumed and keeps the peer's requests for memory (WANT).
 class CreditGiver {
  public:
-  CreditGiver(ScratchPool& pool, const FlowOptions& options) noexcept
-      : wants_(pool), options_(&options), limit_(initial_credit_bytes) {}
+  CreditGiver(ScratchPool& pool, const FlowOptions& options, CreditLimit first = {}) noexcept
+      : wants_(pool),
+        options_(&options),
+        limit_(first.plus(initial_credit_bytes)),
+        consumed_(first) {}
 
   [[nodiscard]] CreditLimit limit() const noexcept { return limit_; }
   [[nodiscard]] std::uint32_t left() const noexcept { return limit_.since(consumed_); }

@@ -42,8 +42,9 @@ class Flow {
         message_bytes_max_(options.message_bytes_max),
         idle_limit_(options.idle_limit),
         mtu_(remembered_bytes(identity, options, now), options.packet_bytes_max),
-        sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, mtu_.packet_bytes()),
-        receiver_(pool, options) {
+        sender_(pool, options, PacketNumber{static_cast<std::uint32_t>(seed)}, mtu_.packet_bytes(),
+                Policy::stream_start()),
+        receiver_(pool, options, Policy::stream_start()) {
     timers_.arm(FlowTimer::handshake, now);
     cookie_for_ = sender_.packets().next();
     timers_.arm(FlowTimer::deadline,

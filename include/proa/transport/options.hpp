@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <proa/base/seq.hpp>
 #include <proa/base/time.hpp>
 #include <proa/transport/congestion.hpp>
 
@@ -15,6 +16,13 @@ class PathSizes;
 // What may be set. A shorter idle limit would only ask all the time.
 inline constexpr Duration keepalive_least = 10ms, keepalive_most = std::chrono::hours{1};
 inline constexpr Duration idle_limit_least = 100ms, idle_limit_most = std::chrono::hours{24};
+
+/// Where message numbers and credit begin, at both ends alike: on the wire at 0. Tests of the wrap
+/// have a policy that says otherwise.
+struct StreamStart {
+  MessageNumber message;
+  CreditLimit credit;
+};
 
 struct FlowOptions {
   std::uint32_t message_bytes_max = 8U << 20U;        // configurable up to 64 MiB

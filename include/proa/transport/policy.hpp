@@ -1,7 +1,10 @@
 // L2: what of the transport is chosen at compile time.
 #pragma once
+#include <concepts>
+
 #include <proa/transport/any_congestion.hpp>
 #include <proa/transport/integrity.hpp>
+#include <proa/transport/options.hpp>
 
 namespace proa {
 
@@ -9,11 +12,15 @@ namespace proa {
 struct DefaultTransportPolicy {
   using Congestion = AnyCongestion;
   using Integrity = Crc32c;
+  [[nodiscard]] static constexpr StreamStart stream_start() noexcept { return {}; }
 };
 
 template <class P>
 concept TransportPolicy =
-    CongestionController<typename P::Congestion> && Integrity<typename P::Integrity>;
+    CongestionController<typename P::Congestion> && Integrity<typename P::Integrity> && requires {
+  { P::stream_start() }
+  noexcept->std::same_as<StreamStart>;
+};
 static_assert(TransportPolicy<DefaultTransportPolicy>);
 
 }  // namespace proa

@@ -16,8 +16,8 @@ namespace proa {
 template <MessageMemory Memory>
 class Reassembly {
  public:
-  explicit Reassembly(ScratchPool& pool) noexcept
-      : messages_(pool, messages_max), islands_(pool, islands_max) {}
+  explicit Reassembly(ScratchPool& pool, MessageNumber first = {}) noexcept
+      : messages_(pool, messages_max), islands_(pool, islands_max), next_(first) {}
 
   /// The message the application gets next.
   [[nodiscard]] MessageNumber next() const noexcept { return next_; }

@@ -16,8 +16,8 @@ namespace proa {
 template <MessageMemory Memory>
 class Receiver {
  public:
-  Receiver(ScratchPool& pool, const FlowOptions& options) noexcept
-      : acks_(pool), reassembly_(pool), credit_(pool, options) {}
+  Receiver(ScratchPool& pool, const FlowOptions& options, const StreamStart& start = {}) noexcept
+      : acks_(pool), reassembly_(pool, start.message), credit_(pool, options, start.credit) {}
 
   [[nodiscard]] AckTracker& acks() noexcept { return acks_; }
   [[nodiscard]] const AckTracker& acks() const noexcept { return acks_; }

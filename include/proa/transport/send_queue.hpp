@@ -36,10 +36,11 @@ struct CreditUse {
 template <MessageMemory Memory>
 class SendQueue {
  public:
-  SendQueue(ScratchPool& pool, const FlowOptions& options) noexcept
+  SendQueue(ScratchPool& pool, const FlowOptions& options, MessageNumber first = {}) noexcept
       : messages_(pool, options.send_queue_messages_max),
         lost_(pool, ranges_max),
-        acked_(pool, ranges_max) {}
+        acked_(pool, ranges_max),
+        first_number_(first) {}
 
   [[nodiscard]] bool empty() const noexcept { return messages_.empty(); }
   [[nodiscard]] bool has_lost() const noexcept { return !lost_.empty(); }

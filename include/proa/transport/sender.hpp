@@ -47,12 +47,13 @@ template <MessageMemory Memory, CongestionController Congestion>
 class Sender {
  public:
   Sender(ScratchPool& pool, const FlowOptions& options, PacketNumber first,
-         std::uint32_t packet_bytes) noexcept
-      : queue_(pool, options),
+         std::uint32_t packet_bytes, const StreamStart& start = {}) noexcept
+      : queue_(pool, options, start.message),
         packets_(pool, options.packets_in_flight_max, first),
         congestion_(pool, options.congestion, packet_bytes),
         options_(&options),
-        probe_interval_(options.probe_before_sample) {}
+        probe_interval_(options.probe_before_sample),
+        credit_{start.credit, start.credit} {}
 
   [[nodiscard]] SendQueue<Memory>& queue() noexcept { return queue_; }
   [[nodiscard]] const SendQueue<Memory>& queue() const noexcept { return queue_; }
