@@ -11,14 +11,17 @@ namespace {
 
 constexpr Duration rtt = 40us;
 
-PathHostOptions host(std::uint32_t engines, SimRss rss) {
-  return {.engines = engines, .rss = rss, .handover_slots = 256, .link_delay = rtt / 4};
+PathHostOptions host(std::uint32_t engines, SimRss rss, bool ipv6) {
+  return {
+      .engines = engines, .rss = rss, .handover_slots = 256, .link_delay = rtt / 4, .ipv6 = ipv6};
 }
 /// Every engine of a talks to two of b, every engine of b to two of a.
 class Mesh {
  public:
-  Mesh(std::uint64_t seed, std::uint32_t engines, SimRss rss)
-      : world(seed, host(engines, rss), host(engines, rss)), engines_(engines), rss_(rss) {
+  Mesh(std::uint64_t seed, std::uint32_t engines, SimRss rss, bool ipv6)
+      : world(seed, host(engines, rss, ipv6), host(engines, rss, ipv6)),
+        engines_(engines),
+        rss_(rss) {
     for (std::uint32_t i = 0; i < engines; ++i) {
       world.listen(world.b, i, static_cast<std::uint16_t>(7000 + i));
       world.b.sides[i]->echo = true;
@@ -79,9 +82,9 @@ class Mesh {
   SimRss rss_;
 };
 
-void row_24(std::uint64_t seed, std::uint32_t engines, SimRss rss) {
-  CAPTURE(seed, engines, static_cast<int>(rss));
-  Mesh mesh{seed, engines, rss};
+void row_24(std::uint64_t seed, std::uint32_t engines, SimRss rss, bool ipv6) {
+  CAPTURE(seed, engines, static_cast<int>(rss), ipv6);
+  Mesh mesh{seed, engines, rss, ipv6};
   for (int change = 0; change < 2; ++change) {
     mesh.talk(150);
     mesh.require_all_delivered();
@@ -121,7 +124,7 @@ std::uint32_t not_the_queue_of(const SimPort& port) {
 /// One flow sends as fast as it can for 20 ms; `disturb` is called before every step.
 template <class Disturb>
 Goodput stream(std::uint64_t seed, const PathHostOptions& receiver, Disturb disturb) {
-  PathWorld world{seed, host(4, SimRss::opaque), receiver};
+  PathWorld world{seed, host(4, SimRss::opaque, receiver.ipv6), receiver};
   world.grain = 2us;
   const std::uint32_t owner = not_the_queue_of(world.b.port);
   world.listen(world.b, owner);
@@ -150,11 +153,11 @@ Goodput stream(std::uint64_t seed, const PathHostOptions& receiver, Disturb dist
 
 void nothing(PathWorld&) {}
 
-void path_moves(std::uint64_t seed) {
-  CAPTURE(seed);
-  const Goodput calm = stream(seed, host(4, SimRss::opaque), nothing);
+void path_moves(std::uint64_t seed, bool ipv6) {
+  CAPTURE(seed, ipv6);
+  const Goodput calm = stream(seed, host(4, SimRss::opaque, ipv6), nothing);
   Instant next{};
-  const Goodput moved = stream(seed, host(4, SimRss::opaque), [&](PathWorld& world) {
+  const Goodput moved = stream(seed, host(4, SimRss::opaque, ipv6), [&](PathWorld& world) {
     if (world.now < next) return;
     next = world.now + 10 * rtt;
     world.b.port.set_rss(SimRss::opaque);
@@ -172,9 +175,9 @@ void path_moves(std::uint64_t seed) {
 /// Hashes change every 10 round trips under flows that say a word now and then: a message goes on
 /// the old path or on the new one and waits for neither: it takes half a round trip, and no longer
 /// than the few frames before it on the cable.
-void moves_delay_nothing(std::uint64_t seed, SimRss rss) {
-  CAPTURE(seed, static_cast<int>(rss));
-  Mesh mesh{seed, 4, rss};
+void moves_delay_nothing(std::uint64_t seed, SimRss rss, bool ipv6) {
+  CAPTURE(seed, static_cast<int>(rss), ipv6);
+  Mesh mesh{seed, 4, rss, ipv6};
   mesh.talk(20);
   mesh.require_all_delivered();
   static_cast<void>(mesh.take_slowest());
@@ -193,9 +196,9 @@ void moves_delay_nothing(std::uint64_t seed, SimRss rss) {
 
 /// One queue receives everything; the owner of the flow stands still for 100 us every 2 ms and its
 /// inbox, with room for 32 packets of the 200 that arrive meanwhile, overflows each time.
-void handover_full(std::uint64_t seed) {
-  CAPTURE(seed);
-  PathHostOptions roomy = host(4, SimRss::constant);
+void handover_full(std::uint64_t seed, bool ipv6) {
+  CAPTURE(seed, ipv6);
+  PathHostOptions roomy = host(4, SimRss::constant, ipv6);
   roomy.handover_slots = 4096;
   PathHostOptions tight = roomy;
   tight.handover_slots = 32;
@@ -219,33 +222,39 @@ void handover_full(std::uint64_t seed) {
 
 TEST_CASE("A24: every engine is reached under every hash, nothing is lost, hand-overs go to zero",
           "[A24]") {
+  const bool ipv6 = GENERATE(false, true);
   for (const std::uint32_t engines : {1U, 2U, 4U, 8U, 16U})
-    for (const SimRss rss : every_hash) row_24(engines, engines, rss);
+    for (const SimRss rss : every_hash) row_24(engines, engines, rss, ipv6);
 }
 
 TEST_CASE("A24 with 20 seeds", "[A24][.long]") {
+  const bool ipv6 = GENERATE(false, true);
   for (std::uint64_t seed = 1; seed <= 20; ++seed)
     for (const std::uint32_t engines : {2U, 4U, 8U, 16U})
-      for (const SimRss rss : every_hash) row_24(seed * 100, engines, rss);
+      for (const SimRss rss : every_hash) row_24(seed * 100, engines, rss, ipv6);
 }
 
 TEST_CASE("A27: no message waits because its path moves", "[A27]") {
+  const bool ipv6 = GENERATE(false, true);
   for (const SimRss rss : {SimRss::opaque, SimRss::symmetric, SimRss::ordered})
-    moves_delay_nothing(1, rss);
+    moves_delay_nothing(1, rss, ipv6);
 }
 
 TEST_CASE("A27: the path moves every 10 round trips", "[A27]") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) path_moves(seed);
+  const bool ipv6 = GENERATE(false, true);
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) path_moves(seed, ipv6);
 }
 
 TEST_CASE("A27: the hand-over queue is full", "[A27]") {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) handover_full(seed);
+  const bool ipv6 = GENERATE(false, true);
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) handover_full(seed, ipv6);
 }
 
 TEST_CASE("A27 with 50 seeds", "[A27][.long]") {
+  const bool ipv6 = GENERATE(false, true);
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
-    path_moves(seed);
-    moves_delay_nothing(seed, SimRss::opaque);
-    handover_full(seed);
+    path_moves(seed, ipv6);
+    moves_delay_nothing(seed, SimRss::opaque, ipv6);
+    handover_full(seed, ipv6);
   }
 }
