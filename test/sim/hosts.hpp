@@ -214,7 +214,8 @@ class Hosts {
                          [](const auto& host) { return host->engine.flow_count() == 0; });
     };
     CHECK(run_until(quiet, now_ + 120s));
-    for (auto& host : hosts_)
+    for (auto& host : hosts_) {
+      CHECK(host->nic.packets_held() <= 32);  // those it is going to fill next
       for (std::uint32_t i = 0; i < host->side.apps(); ++i) {
         HostApp& app = host->side.app(i);
         CHECK(app.ended.size() == app.established.size());
@@ -223,6 +224,7 @@ class Hosts {
         CHECK(app.memory.received().granted() == 0);
         CHECK(app.memory.received().complaint() == nullptr);
       }
+    }
   }
 
  private:

@@ -33,6 +33,12 @@ class LoadFailure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What remains of a host after converge().
+struct HostAtEnd {
+  EngineCounters counters;
+  std::uint64_t corrupted = 0;  // frames, by its NIC
+};
+
 /// Hosts 0, 1, 2 ... Flows are added before the first run_until(). Throws LoadFailure where an
 /// oracle is not content.
 template <class Policy = DefaultPolicy>
@@ -77,7 +83,8 @@ class LoadWorld {
   }
 
   /// Stops the applications, heals every link and demands that everything converges: all messages
-  /// delivered, every flow ended with its reason at both ends, all memory and packets back.
+  /// delivered, every flow ended with its reason at both ends, all memory and packets back. The
+  /// hosts are gone then.
   void converge(Duration limit = 60s) {
     network_.set_path_faults({});
     for (auto& host : hosts_) {
@@ -103,7 +110,9 @@ class LoadWorld {
     };
     if (!run(gone, now_ + limit)) throw LoadFailure("an engine keeps a flow after its end");
     judge_ends();
+    judge_packets();
   }
+  [[nodiscard]] const HostAtEnd& at_end(std::uint32_t host) const { return at_end_[host]; }
 
   [[nodiscard]] Instant now() const noexcept { return now_; }
   [[nodiscard]] const std::vector<LoadFlow>& flows() const noexcept { return flows_; }
@@ -213,6 +222,14 @@ class LoadWorld {
     }
   }
 
+  void judge_packets() {
+    for (auto& host : hosts_) at_end_.push_back({host->engine.counters(), host->nic.corrupted()});
+    hosts_.clear();
+    network_.advance(never);
+    if (network_.buffers_made() != network_.buffers_free())
+      throw LoadFailure("packets were not given back");
+  }
+
   template <class Done>
   bool run(Done done, Instant limit) {
     while (!done()) {
@@ -263,6 +280,7 @@ class LoadWorld {
   std::vector<LoadFlow> flows_;
   std::map<Endpoint, std::uint32_t> by_client_;
   std::vector<std::unique_ptr<Host>> hosts_;
+  std::vector<HostAtEnd> at_end_;
   std::vector<Instant> wake_;  // of each host: when it takes its next turn
 };
 

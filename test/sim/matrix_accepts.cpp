@@ -1,4 +1,5 @@
-// TEST-MATRIX A1 on whole engines, whose listeners decide what is a new connection.
+// TEST-MATRIX A1 and A3 on whole engines, whose listeners decide what is a new connection and who
+// count what they drop.
 #include <algorithm>
 
 #include <catch2/catch.hpp>
@@ -30,6 +31,15 @@ void add_connects(LoadWorld<>& world, std::uint32_t count) {
   flow.messages_max = 1;
   for (std::uint32_t i = 0; i < count; ++i) world.add(flow);
 }
+void demand_delivery(LoadWorld<>& world) {
+  const auto all_delivered = [&world] {
+    const auto& flows = world.flows();
+    return std::all_of(flows.begin(), flows.end(), [](const LoadFlow& flow) {
+      return flow.delivered == flow.options.messages_max;
+    });
+  };
+  REQUIRE(world.run_while_not(all_delivered, Instant{20s}));
+}
 
 }  // namespace
 
@@ -39,16 +49,34 @@ TEST_CASE("50 connects whose SYNs are lost and repeated make 50 flows, each acce
     CAPTURE(seed);
     LoadWorld<> world(2, lossy_and_repeated(seed));
     add_connects(world, 50);
-    const auto all_delivered = [&world] {
-      const auto& flows = world.flows();
-      return std::all_of(flows.begin(), flows.end(),
-                         [](const LoadFlow& flow) { return flow.delivered == 1; });
-    };
-    REQUIRE(world.run_while_not(all_delivered, Instant{20s}));
+    demand_delivery(world);
     const EngineCounters counters = world.engine(server).counters();
     CHECK(counters.flows_accepted == 50);            // and no two of one connect: LoadSide looks
     CHECK(world.engine(server).flow_count() == 50);  // nor one that nobody will ever finish
     CHECK(counters.drops[Drop::duplicate_packet] > 5);
     world.converge();
+  }
+}
+
+TEST_CASE("every corrupt packet is counted by the engine that drops it", "[A3]") {
+  for (const auto seed : seeds(10, 100)) {
+    CAPTURE(seed);
+    LoadOptions options;
+    options.seed = seed;
+    options.nic.corrupt_ppm = 50'000;
+    LoadWorld<> world(2, options);
+    add_connects(world, 20);
+    LoadFlowOptions large;
+    large.messages_max = 4;
+    world.add(large);
+    demand_delivery(world);
+    world.converge();
+    for (const std::uint32_t host : {0U, 1U}) {
+      const HostAtEnd& at_end = world.at_end(host);
+      CAPTURE(host);
+      REQUIRE(at_end.counters.nic.rx_missed == 0);
+      CHECK(at_end.counters.drops[Drop::bad_checksum] == world.at_end(1 - host).corrupted);
+      CHECK(at_end.corrupted > 0);
+    }
   }
 }

@@ -329,4 +329,5 @@ TEST_CASE("A21: packets of an old incarnation raise no flow, end none and delive
   CHECK(stream.right());
   hosts.run_for(10s);  // what the old SYN opened half-way is reaped
   CHECK(hosts[target].engine.flow_count() == 1);
+  hosts.converge();
 }

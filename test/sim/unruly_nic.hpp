@@ -6,15 +6,18 @@
 #include <span>
 
 #include <proa/base/prng.hpp>
+#include <proa/engine/header_template.hpp>
 #include <proa/nic/sim.hpp>
+#include <proa/wire/header.hpp>
 
 namespace proa::sim {
 
 /// Parts per million of the frames sent.
 struct UnrulyFaults {
-  std::uint32_t repeat_ppm = 0;  // leave a second time, later
+  std::uint32_t repeat_ppm = 0;   // leave a second time, later
+  std::uint32_t corrupt_ppm = 0;  // of Proa's: one bit behind the header flips
 
-  [[nodiscard]] bool none() const noexcept { return repeat_ppm == 0; }
+  [[nodiscard]] bool none() const noexcept { return repeat_ppm == 0 && corrupt_ppm == 0; }
 };
 
 /// Its repetitions leave with some later burst, so that a world need not ask it for its next event.
@@ -38,10 +41,12 @@ class UnrulyNic : public SimNic {
       if (copy && prng_.chance(1, 16) && SimNic::tx_burst(now, {&copy, 1}) == 0) break;
     for (std::size_t i = 0; i < packets.size(); ++i) {
       if (prng_.chance(faults_.repeat_ppm, 1'000'000)) keep_copy(packets[i]);
+      if (prng_.chance(faults_.corrupt_ppm, 1'000'000)) corrupt(packets[i]);
       if (SimNic::tx_burst(now, packets.subspan(i, 1)) == 0) return i;
     }
     return packets.size();
   }
+  [[nodiscard]] std::uint64_t corrupted() const noexcept { return corrupted_; }
 
  private:
   void keep_copy(const Packet& packet) noexcept {
@@ -52,8 +57,20 @@ class UnrulyNic : public SimNic {
     copy.set_length(static_cast<std::uint32_t>(bytes.size()));
   }
 
+  /// For whom a packet is stays readable: it is dropped for its checksum and nothing else.
+  void corrupt(Packet& packet) noexcept {
+    constexpr std::size_t from = frame_header_bytes + PacketHeader::size;
+    const auto bytes = packet.bytes();
+    if (bytes.size() <= from || load_be<std::uint16_t>(bytes.data() + 12) != ether_type_ipv4)
+      return;
+    bytes[from + prng_.below(bytes.size() - from)] ^= std::byte{1} << prng_.below(8);
+    ++corrupted_;
+  }
+
+  static constexpr std::uint16_t ether_type_ipv4 = 0x0800;
   UnrulyFaults faults_;
   Prng prng_;
+  std::uint64_t corrupted_ = 0;
   std::array<Packet, 64> copies_;  // of frames that leave once more
 };
 static_assert(Nic<UnrulyNic>);
