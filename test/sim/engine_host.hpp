@@ -15,6 +15,7 @@
 
 #include "engine_plan.hpp"
 #include "engine_side.hpp"
+#include "narrow_path.hpp"
 #include "reset_watch.hpp"
 
 namespace proa::sim {
@@ -32,7 +33,7 @@ struct Surroundings {
 /// A host in one of its lives: who restarts has a new one, with other queues perhaps.
 class EngineHost {
  public:
-  using TestNic = ResetWatch<PcapTap<Lossy<SimNic>>>;
+  using TestNic = ResetWatch<NarrowPath<PcapTap<Lossy<SimNic>>>>;
   using TestEngine = Engine<TestNic, EngineSide>;
 
   /// One thread: its queue pair, its applications, its engine.
@@ -40,7 +41,7 @@ class EngineHost {
     Worker(Lossy<SimNic> queue, PcapSink& sink, const std::string& name, const EnginePlan& plan,
            Seat seat, std::vector<Connection>& connections, Clients& clients,
            std::uint64_t side_seed, const EngineOptions& options, Instant now)
-        : nic(PcapTap(std::move(queue), sink, name)),
+        : nic(NarrowPath(PcapTap(std::move(queue), sink, name), plan.narrow[seat.host])),
           side(plan, seat, connections, clients, side_seed),
           engine(nic, side, options, now) {}
 
@@ -139,6 +140,7 @@ class EngineHost {
     out.seed = plan.seed * 1000 + index * 10 + life + std::uint64_t{i} * 1'000'000'007U;
     out.flow.message_bytes_max = plan.message_bytes_max;
     out.flow.ecn = plan.ecn;
+    out.flow.congestion = plan.congestion[index];
     out.flow.packet_bytes_max = plan.mtu_bytes;  // the engine takes the headers off
     out.flow.incarnation = static_cast<std::uint32_t>(out.seed * 0x9e37'79b9U);
     return out;

@@ -79,6 +79,8 @@ struct EnginePlan {
   std::uint32_t engines_reborn = 1;    // of a host that has restarted
   std::uint32_t handover_slots = 256;
   bool shared_listeners = false;  // every engine listens on every port, or each port has its engine
+  std::vector<CongestionKind> congestion;  // by host
+  std::vector<Narrowing> narrow;           // by host: what it sends; healing does not widen a path
 
   [[nodiscard]] bool several_engines() const noexcept {
     return std::any_of(engines.begin(), engines.end(), [](auto count) { return count > 1; });
@@ -245,6 +247,18 @@ inline void random_engines(Prng& prng, EnginePlan& plan) {
   if (prng.chance(1, 8)) random_crash(prng, plan);
 }
 
+/// Which controllers, and paths that become narrow.
+inline void random_transport(Prng& prng, EnginePlan& plan) {
+  plan.narrow.resize(plan.hosts);
+  const bool narrows = prng.chance(1, 4);
+  constexpr std::uint32_t least = 1280 + ethernet_header_bytes + 4;  // RFC 8200; a VLAN's tag
+  for (std::uint32_t i = 0; i < plan.hosts; ++i) {
+    plan.congestion.push_back(random_congestion(prng));
+    if (narrows && prng.chance(1, 2))
+      plan.narrow[i] = random_narrowing(prng, plan.chaos, least, plan.port.frame_bytes_max);
+  }
+}
+
 }  // namespace detail
 
 inline EnginePlan make_engine_plan(std::uint64_t seed) {
@@ -285,6 +299,7 @@ inline EnginePlan make_engine_plan(std::uint64_t seed) {
   detail::random_engines(queues, plan);
   std::stable_sort(plan.incidents.begin(), plan.incidents.end(),
                    [](const Incident& a, const Incident& b) { return a.at < b.at; });
+  detail::random_transport(network, plan);
   return plan;
 }
 

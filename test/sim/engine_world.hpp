@@ -19,7 +19,7 @@ struct EngineOutcome {
   Instant ended{};
   std::uint64_t messages = 0, steps = 0, frames = 0, retries = 0;
   std::uint64_t lost = 0, repeated = 0, corrupted = 0, reordered = 0, overflowed = 0;
-  std::uint64_t cut = 0, marked = 0;
+  std::uint64_t cut = 0, marked = 0, too_big = 0;
   std::uint64_t handed_over = 0, probes = 0, path_changes = 0;
   DropCounters drops;  // of all hosts that lived to the end
 };
@@ -293,6 +293,7 @@ class EngineWorld {
     demand(worker.side.memory().blocks_out() == 0, "message memory was not given back");
     demand(worker.side.memory().granted() == 0, "credit was not put back");
     outcome_.trace ^= std::rotl(worker.side.trace(), static_cast<int>(worker.engine.index()));
+    outcome_.too_big += worker.nic.swallowed();
     for (const auto& c : {worker.nic.inner().tx_counters(), worker.nic.inner().rx_counters()}) {
       outcome_.lost += c.dropped;
       outcome_.repeated += c.duplicated;

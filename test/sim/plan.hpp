@@ -12,6 +12,7 @@
 #include <proa/transport/congestion.hpp>
 
 #include "faults.hpp"
+#include "narrow_path.hpp"
 
 namespace proa::sim {
 
@@ -59,8 +60,11 @@ struct Plan {
   std::uint32_t closer = 0;                   // which host closes or resets; 2: both close
   std::vector<std::array<Script, 2>> script;  // per pair, per host
 
+  CongestionKind congestion = CongestionKind::swift;  // of both hosts
+  bool udp_checksum = false;  // instead of CRC-32C; never where several bits of a packet change
+  std::array<Narrowing, 2> narrow;  // [0]: towards host 0; healing does not widen a path
+
   // What the flows are told; the seeds leave it alone.
-  CongestionKind congestion = CongestionKind::swift;
   std::uint32_t send_queue_bytes_max = 32U << 20U;  // what an application may have outstanding
   std::uint32_t credit_window_max = 4U << 20U;
   Duration idle_limit = 30s;
@@ -162,6 +166,43 @@ inline Mode random_mode(Prng& prng) {
   }
 }
 
+/// Half of the runs have the default.
+inline CongestionKind random_congestion(Prng& prng) {
+  constexpr std::array<CongestionKind, 4> kinds{CongestionKind::swift, CongestionKind::swift,
+                                                CongestionKind::cubic,
+                                                CongestionKind::fixed_window};
+  return kinds[prng.below(kinds.size())];
+}
+
+/// At some time nothing above a size from `least` to `most` gets through; often for good.
+inline Narrowing random_narrowing(Prng& prng, Duration chaos, std::uint32_t least,
+                                  std::uint32_t most) {
+  const auto until = [&](Duration most_ns) {
+    return Duration{
+        static_cast<std::int64_t>(prng.below(static_cast<std::uint64_t>(most_ns.count())))};
+  };
+  Narrowing out;
+  out.from = Instant{until(prng.chance(2, 3) ? chaos / 16 : chaos)};
+  if (prng.chance(1, 2)) out.to = out.from + until(chaos);
+  out.bytes_max = least + static_cast<std::uint32_t>(prng.below(most - least + 1));
+  return out;
+}
+
+/// Drawn apart: the rest of a seed's plan stays what it was.
+inline void random_transport(Plan& plan) {
+  Prng prng{plan.seed ^ 0x7472'616e'7370'6f72U};
+  plan.congestion = random_congestion(prng);
+  const bool bits_only = std::all_of(plan.faults.begin(), plan.faults.end(), [](const auto& f) {
+    return f.corrupt_ppm == 0 || f.single_bit;
+  });
+  plan.udp_checksum = prng.chance(1, 6) && bits_only;
+  constexpr std::uint32_t least = 1232 + 2;  // what every path carries, and a UDP checksum
+  if (plan.packet_bytes <= least || !prng.chance(1, 4)) return;
+  const auto which = prng.below(3);
+  for (std::uint32_t to = 0; to < 2; ++to)
+    if (which != to) plan.narrow[to] = random_narrowing(prng, plan.chaos, least, plan.packet_bytes);
+}
+
 }  // namespace detail
 
 /// `loss_ppm_max` bounds the loss of each direction.
@@ -205,6 +246,7 @@ inline Plan make_plan(std::uint64_t seed) {
   // Then submit is often refused.
   if (plan.message_bytes_max > 1U << 20U && prng.chance(1, 4))
     plan.send_queue_bytes_max = 64U << 10U;
+  detail::random_transport(plan);
   return plan;
 }
 

@@ -11,6 +11,7 @@ struct Totals {
   std::uint64_t trace = 0, messages = 0, steps = 0, frames = 0, retries = 0;
   double virtual_s = 0;
   std::array<std::uint64_t, fate_names.size()> fates{};
+  std::array<std::uint64_t, 3> controllers{};  // by hosts
   std::uint64_t crashes = 0, over_ipv6 = 0, tagged = 0;
   std::uint64_t several = 0, several_crash = 0, new_hashes = 0;
   EngineOutcome sum;
@@ -33,6 +34,8 @@ void add(Totals& t, const EnginePlan& plan, const EngineOutcome& o) {
   t.sum.handed_over += o.handed_over;
   t.sum.probes += o.probes;
   t.sum.path_changes += o.path_changes;
+  t.sum.too_big += o.too_big;
+  for (const CongestionKind kind : plan.congestion) ++t.controllers[static_cast<std::size_t>(kind)];
   t.sum.drops += o.drops;
   t.crashes += plan.crashes ? 1 : 0;
   t.several += plan.several_engines() ? 1 : 0;
@@ -53,12 +56,15 @@ void print(const Totals& t, std::uint64_t count, double wall_s) {
   std::printf("%llu lost, %llu repeated, %llu corrupted, %llu reordered, %llu overflowed\n",
               n(t.sum.lost), n(t.sum.repeated), n(t.sum.corrupted), n(t.sum.reordered),
               n(t.sum.overflowed));
-  std::printf("%llu cut off by partitions, %llu marked CE\n", n(t.sum.cut), n(t.sum.marked));
+  std::printf("%llu cut off by partitions, %llu marked CE, %llu too big for their path\n",
+              n(t.sum.cut), n(t.sum.marked), n(t.sum.too_big));
   std::printf(
       "%llu runs with several engines (%llu of them with a crash), %llu new hashes: %llu handed "
       "over, %llu path probes, %llu paths changed\n",
       n(t.several), n(t.several_crash), n(t.new_hashes), n(t.sum.handed_over), n(t.sum.probes),
       n(t.sum.path_changes));
+  std::printf("hosts with Swift %llu, Cubic %llu, FixedWindow %llu\n", n(t.controllers[0]),
+              n(t.controllers[1]), n(t.controllers[2]));
   std::printf("refused on arrival:");
   for (std::size_t i = 1; i < drop_count; ++i)
     if (t.sum.drops[static_cast<Drop>(i)] != 0)

@@ -7,10 +7,16 @@ using namespace proa::sim;
 
 namespace {
 
+struct UdpChecksumPolicy : DefaultTransportPolicy {
+  using Integrity = UdpChecksum;
+};
+
 struct Totals {
   std::uint64_t trace = 0, messages = 0;
   double virtual_s = 0;
   std::array<std::uint64_t, mode_names.size()> modes{};
+  std::array<std::uint64_t, 3> controllers{};
+  std::uint64_t udp_checksum = 0;
   WireCounters wire;
 };
 
@@ -19,6 +25,8 @@ void add(Totals& t, const Plan& plan, const Outcome& o) {
   t.messages += o.messages;
   t.virtual_s += seconds(o.ended);
   ++t.modes[static_cast<std::size_t>(plan.mode)];
+  ++t.controllers[static_cast<std::size_t>(plan.congestion)];
+  t.udp_checksum += plan.udp_checksum ? 1 : 0;
   t.wire.sent += o.wire.sent;
   t.wire.bytes += o.wire.bytes;
   t.wire.lost += o.wire.lost;
@@ -26,6 +34,7 @@ void add(Totals& t, const Plan& plan, const Outcome& o) {
   t.wire.corrupted += o.wire.corrupted;
   t.wire.reordered += o.wire.reordered;
   t.wire.overflowed += o.wire.overflowed;
+  t.wire.too_big += o.wire.too_big;
 }
 
 void print(const Totals& t, std::uint64_t count, double wall_s) {
@@ -34,12 +43,18 @@ void print(const Totals& t, std::uint64_t count, double wall_s) {
               t.virtual_s, wall_s);
   std::printf(
       "%llu messages, %llu packets (%llu MB): %llu lost, %llu repeated, %llu corrupted, "
-      "%llu reordered, %llu overflowed\n",
+      "%llu reordered, %llu overflowed, %llu too big for their path\n",
       n(t.messages), n(t.wire.sent), n(t.wire.bytes >> 20U), n(t.wire.lost), n(t.wire.duplicated),
-      n(t.wire.corrupted), n(t.wire.reordered), n(t.wire.overflowed));
+      n(t.wire.corrupted), n(t.wire.reordered), n(t.wire.overflowed), n(t.wire.too_big));
   for (std::size_t i = 0; i < t.modes.size(); ++i)
     std::printf("%s%s %llu", i == 0 ? "" : ", ", mode_names[i], n(t.modes[i]));
-  std::puts("");
+  std::printf("; Swift %llu, Cubic %llu, FixedWindow %llu; UDP checksum %llu\n",
+              n(t.controllers[0]), n(t.controllers[1]), n(t.controllers[2]), n(t.udp_checksum));
+}
+
+template <class Policy>
+Outcome play(const Plan& plan, const RunOptions& options) {
+  return World<TransportTraits<Policy>>(plan, options).run();
 }
 
 }  // namespace
@@ -51,7 +66,8 @@ int main(int argc, char** argv) {
   const auto run = [&](std::uint64_t seed) {
     const Plan plan = make_plan(seed);
     const RunOptions options{arguments.trace, arguments.audit_every};
-    const Outcome outcome = World<TransportTraits<>>(plan, options).run();
+    const Outcome outcome = plan.udp_checksum ? play<UdpChecksumPolicy>(plan, options)
+                                              : play<DefaultTransportPolicy>(plan, options);
     add(totals, plan, outcome);
     std::string failure = outcome.failure;
     if (!failure.empty())

@@ -400,6 +400,7 @@ inline Plan small_plan(std::uint64_t seed) {
   Plan plan = make_plan(seed);
   plan.message_bytes_max = std::min(plan.message_bytes_max, 64U << 10U);
   plan.pairs = std::min(plan.pairs, 2U);
+  plan.narrow = {};  // a toy knows one size of packets
   plan.script.resize(plan.pairs);
   for (auto& both : plan.script)
     for (auto& script : both) {

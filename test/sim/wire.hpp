@@ -37,6 +37,7 @@ struct Passing {
 struct WireCounters {
   std::uint64_t sent = 0, delivered = 0, bytes = 0;
   std::uint64_t lost = 0, duplicated = 0, corrupted = 0, reordered = 0, overflowed = 0;
+  std::uint64_t too_big = 0;  // for a path that became narrow; lost
 };
 
 /// Deterministic: (time, id)-ordered.
@@ -71,7 +72,9 @@ class Wire {
     Lane& lane = lane_[to];
     const std::uint64_t index = lane.packets++;
     const bool singled_out = watch_ && watch_({now, to, pair, index, bytes});
-    if (singled_out || loses(now, to, index)) {
+    const bool too_big = plan_->narrow[to].swallows(now, bytes.size());
+    counters_.too_big += too_big ? 1 : 0;
+    if (singled_out || loses(now, to, index) || too_big) {
       ++counters_.lost;
       return;
     }
