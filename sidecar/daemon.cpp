@@ -113,21 +113,31 @@ void Daemon::take_answer(std::uint32_t engine, const EngineAnswer& answer) {
         found->second.done = true;
       return;
     case EngineAnswer::Kind::conflict:
-      log_(LogLevel::warning,
-           "interface {}: another station uses an address of ours; give one of the two another "
-           "(address_conflicts in `proa status` counts its claims)",
-           interfaces_[engines_[engine].interface].name);
-      return;
+      return tell_conflict(interfaces_[engines_[engine].interface]);
     case EngineAnswer::Kind::noticed:
-      // A full transmit ring is how a fast sender meets a slow wire: no reason to worry.
-      return log_(answer.notice.over || answer.notice.what == NicTrouble::tx_ring_full
-                      ? LogLevel::info
-                      : LogLevel::warning,
-                  "engine {}: {}", engine, text(answer.notice));
+      return tell_notice(interfaces_[engines_[engine].interface], engine, answer.notice);
     case EngineAnswer::Kind::stopped:
       engines_[engine].stopped = true;
       return;
   }
+}
+
+/// Every engine may have heard the other station.
+void Daemon::tell_conflict(NamedInterface& interface) {
+  if (std::exchange(interface.conflict_told, true)) return;
+  log_(LogLevel::warning,
+       "interface {}: another station uses an address of ours; give one of the two another "
+       "(address_conflicts in `proa status` counts its claims)",
+       interface.name);
+}
+
+void Daemon::tell_notice(NamedInterface& interface, std::uint32_t engine, const NicNotice& notice) {
+  const auto news = interface.troubles.heard(engine, notice);
+  if (!news) return;
+  // A full transmit ring is how a fast sender meets a slow wire: no reason to worry.
+  const bool harmless = news->over || news->what == NicTrouble::tx_ring_full;
+  log_(harmless ? LogLevel::info : LogLevel::warning, "interface {}: {}", interface.name,
+       text(*news));
 }
 
 void Daemon::wait_for_answers(Duration at_most) {

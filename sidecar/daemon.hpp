@@ -27,6 +27,8 @@ namespace proa::sidecar {
 struct NamedInterface {
   std::string name;
   InterfaceHost host;
+  InterfaceTroubles troubles{};
+  bool conflict_told = false;
 };
 
 /// Threading: the control thread, except where a function says otherwise.
@@ -91,6 +93,8 @@ class Daemon final : public ControlHandler {
   void forget(Applications::iterator application);
   void take_answers();
   void take_answer(std::uint32_t engine, const EngineAnswer& answer);
+  void tell_conflict(NamedInterface& interface);
+  void tell_notice(NamedInterface& interface, std::uint32_t engine, const NicNotice& notice);
   void stop_engines();
   void wait_for_answers(Duration at_most);
   [[nodiscard]] Status gather();

@@ -1,8 +1,10 @@
 // sidecar: what an operator should hear about a NIC: once when it begins, once when it is over.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,7 +52,7 @@ class NicWatch {
       const auto what = static_cast<NicTrouble>(i);
       const bool link = what == NicTrouble::link_down;
       const std::uint64_t grown = seen[i] - std::exchange(episode.seen, seen[i]);
-      const bool begins = link ? !link_up : !first && grown != 0;
+      const bool begins = (link && !link_up) || (!first && grown != 0);
       if (first && begins) episode.before = seen[i];
       if (begins) {
         episode.last = now;
@@ -81,6 +83,38 @@ class NicWatch {
 
   std::array<Episode, count> episodes_{};
   bool looked_ = false;
+};
+
+/// What the engines of one interface notice, as one: it begins with the first and is over with the
+/// last of them. A notice that was lost changes no more than its engine's part.
+class InterfaceTroubles {
+ public:
+  /// What is to be said of it, if anything.
+  [[nodiscard]] std::optional<NicNotice> heard(std::uint32_t engine,
+                                               const NicNotice& notice) noexcept {
+    Trouble& trouble = troubles_[static_cast<std::size_t>(notice.what)];
+    const std::uint64_t bit = std::uint64_t{1} << (engine % 64);  // an interface has 16 at most
+    const bool was_on = trouble.engines != 0, was_in = (trouble.engines & bit) != 0;
+    if (!notice.over) {
+      if (!was_on) trouble = {};
+      trouble.engines |= bit;
+      return was_on ? std::nullopt : std::optional{notice};
+    }
+    if (!was_in) return std::nullopt;
+    trouble.engines &= ~bit;
+    trouble.times += notice.times;
+    trouble.lasted = std::max(trouble.lasted, notice.lasted);
+    if (trouble.engines != 0) return std::nullopt;
+    return NicNotice{notice.what, true, trouble.times, trouble.lasted};
+  }
+
+ private:
+  struct Trouble {
+    std::uint64_t engines = 0;  // those that have it, a bit each
+    std::uint64_t times = 0;
+    Duration lasted{};
+  };
+  std::array<Trouble, static_cast<std::size_t>(NicTrouble::count_)> troubles_{};
 };
 
 }  // namespace proa::sidecar

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
+#include <functional>
 
 #include "netns.hpp"
 #include "sidecar_support.hpp"
@@ -58,16 +59,9 @@ std::string live_through(const bench::TwoHosts& hosts) {
        [&] { return times(status_of(socket, scratch), "\"nic_link_downs\":") == engines; });
   if (!shell("ip link set wire0 down")) return "cannot pull the cable";
   step("link down", [&] { return counter("nic_link_downs") == 1; });
-  // How often several engines say it is the daemon's own test's business.
-  const auto said_by_one = [&](const std::string& line) {
-    return engines == 1 ? said("engine 0: " + line) == 1 : said(": " + line) >= 1;
-  };
-  step("link down said", [&] { return said_by_one("the link is down\n"); });
+  step("link down said", [&] { return said("interface proa0: the link is down\n") == 1; });
   if (!shell("ip link set wire0 up")) return "cannot plug the cable in";
-  step("link up said", [&] {
-    const std::size_t times_said = said(": the link is down\n");
-    return engines == 1 ? times_said == 2 : times_said >= 2;
-  });  // "over after ..."
+  step("link up said", [&] { return said(": the link is down\n") == 2; });  // "over after ..."
   // It is an ordinary user by now, and opens the new interface all the same.
   if (!shell("ip link del wire0")) return "cannot delete the interface";
   step("removal", [&] { return counter("nic_removals") == 1; });
@@ -75,22 +69,51 @@ std::string live_through(const bench::TwoHosts& hosts) {
              "ip link set wire0 up"))
     return "cannot make the interface anew";
   step("open again", [&] { return counter("nic_reopened") == 1; });
-  step("removal said", [&] { return said_by_one("the device went away\n"); });
+  step("removal said", [&] { return said("interface proa0: the device went away\n") == 1; });
   return wrong.empty() ? "" : wrong + "\n" + proad.errors();
 }
 
-}  // namespace
+/// The kernel gave the interface one queue, so there is one engine.
+std::string lacks_queues(const bench::TwoHosts& hosts) {
+  hosts.enter(0);
+  const Scratch scratch;
+  const std::string socket = scratch / "p.sock";
+  Program proad{PROAD_PATH,
+                {"--nic", "af_xdp,interface=wire0", "--address", "10.117.0.11/24", "--socket",
+                 socket, "--engines", "4"},
+                scratch / "err"};
+  if (!proad.says("proad ready")) return "proad: " + proad.errors();
+  const std::string said = "proa0: the NIC has 1 queue pairs: of 4 engines 3 are not started\n";
+  if (times(proad.errors(), said) != 1) return "not said: " + said + proad.errors();
+  const std::string status = status_of(socket, scratch);
+  return times(status, "\"answered\":true") == 1 && times(status, "\"answered\"") == 1 ? ""
+                                                                                       : status;
+}
 
-TEST_CASE(
-    "proad says once that the cable is pulled, and opens an interface again that was made anew",
-    "[root]") {
+void in_two_hosts(const std::function<std::string(const bench::TwoHosts&)>& body) {
   auto hosts = bench::TwoHosts::make();
   REQUIRE(hosts);
   auto child = start_child([&](Control& parent) {
-    parent.send(Word{live_through(*hosts)});
+    parent.send(Word{body(*hosts)});
     return 0;
   });
   const auto word = child.control().receive<Word>(120s);
   REQUIRE(word);
   CHECK(std::string{word->text} == "");
+}
+
+}  // namespace
+
+TEST_CASE(
+    "Engines beyond the NIC's queue pairs are not started, and that is said and seen in status",
+    "[root]") {
+  in_two_hosts(lacks_queues);
+}
+
+TEST_CASE(
+    "proad says once that the cable is pulled, and opens an interface again that was made anew",
+    "[root]") {
+  const char* const engines = GENERATE("1", "4");
+  CAPTURE(engines);
+  in_two_hosts([&](const bench::TwoHosts& hosts) { return live_through(hosts, engines); });
 }

@@ -1,11 +1,14 @@
 // sidecar: the whole sidecar but for a NIC, in this process: control thread, engine, applications.
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -61,7 +64,68 @@ struct Pair {
   FlowHandle at_a, at_b;
 };
 
+/// An engine that has said all it has to say.
+class SpokenEngine final : public EngineHost {
+ public:
+  explicit SpokenEngine(std::initializer_list<EngineAnswer> answers) {
+    for (const EngineAnswer& answer : answers) link_.answer(answer);
+  }
+  void start() override {}
+  void join() override {}
+  [[nodiscard]] EngineLink& link() noexcept override { return link_; }
+  [[nodiscard]] std::string nic_text() const override { return "none"; }
+
+ private:
+  EngineLink link_;
+};
+
+/// What a daemon over these engines, of one interface, writes to standard error in its one turn.
+std::string said_by_daemon(std::vector<std::unique_ptr<EngineHost>> engines) {
+  const std::string path = "/tmp/proa-daemon-said-" + std::to_string(::getpid());
+  const auto config = parse_config("log_level = 'info'\n[control]\nsocket = '" + path +
+                                       ".sock'\n[[interface]]\nname = 'red'\nnic = 'none'\n"
+                                       "addresses = '10.0.0.1/24'\n",
+                                   "test.toml");
+  auto access = Access::make(*config, ::getuid());
+  std::vector<NamedInterface> interfaces(1);
+  interfaces[0].name = "red";
+  interfaces[0].host.engines = std::move(engines);
+  const OwnedFd stop{::eventfd(1, EFD_CLOEXEC)}, before{::dup(STDERR_FILENO)};
+  {
+    const OwnedFd said{::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600)};
+    ::dup2(said.get(), STDERR_FILENO);
+    Daemon daemon{*config, std::move(*access), std::move(interfaces), Log{config->log_level}};
+    if (daemon.open()) daemon.run(stop.get(), "me");
+    ::dup2(before.get(), STDERR_FILENO);
+  }
+  std::ifstream in{path};
+  std::string text{std::istreambuf_iterator<char>{in}, {}};
+  std::filesystem::remove(path);
+  return text;
+}
+
+std::size_t times(const std::string& text, std::string_view part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
 }  // namespace
+
+TEST_CASE("what all engines of an interface notice is said once, with the interface's name") {
+  using Kind = EngineAnswer::Kind;
+  EngineAnswer down{Kind::noticed};
+  down.notice.what = NicTrouble::link_down;
+  std::vector<std::unique_ptr<EngineHost>> engines;
+  for (int i = 0; i < 4; ++i)
+    engines.push_back(std::unique_ptr<EngineHost>{
+        new SpokenEngine{down, EngineAnswer{Kind::conflict}, EngineAnswer{Kind::stopped}}});
+  const std::string said = said_by_daemon(std::move(engines));
+  CAPTURE(said);
+  CHECK(times(said, "interface red: the link is down\n") == 1);
+  CHECK(times(said, "interface red: another station uses an address of ours") == 1);
+  CHECK(times(said, "engine 0") == 0);
+}
 
 TEST_CASE("two applications of one sidecar exchange messages of every size") {
   const Boat boat;

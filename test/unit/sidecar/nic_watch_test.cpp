@@ -60,6 +60,42 @@ TEST_CASE(
   CHECK_FALSE(heard.notices[2].over);
 }
 
+TEST_CASE("a link that goes and comes back between two looks is said too") {
+  NicWatch watch;
+  Heard heard;
+  EngineCounters counters;
+  counters.nic.link_downs = 3;  // from before
+  Instant now{};
+  watch.look(now, true, counters, heard);
+  CHECK(heard.notices.empty());
+  ++counters.nic.link_downs;
+  watch.look(now += 1s, true, counters, heard);
+  REQUIRE(heard.notices.size() == 1);
+  CHECK(text(heard.notices[0]) == "the link is down");
+  watch.look(now += 1s, true, counters, heard);
+  REQUIRE(heard.notices.size() == 2);
+  CHECK(heard.notices[1].over);
+}
+
+TEST_CASE("a trouble of all engines of an interface is said once, with what they counted") {
+  using enum NicTrouble;
+  InterfaceTroubles troubles;
+  for (std::uint32_t engine = 0; engine < 4; ++engine) {
+    CHECK(troubles.heard(engine, {link_down, false, 0, {}}).has_value() == (engine == 0));
+    CHECK(troubles.heard(engine, {tx_ring_full, false, 1, {}}).has_value() == (engine == 0));
+  }
+  CHECK_FALSE(troubles.heard(2, {link_down, false, 0, {}}));  // its last word was lost
+  for (std::uint32_t engine = 0; engine < 4; ++engine) {
+    const auto over = troubles.heard(engine, {tx_ring_full, true, 10, (engine + 1) * 1s});
+    REQUIRE(over.has_value() == (engine == 3));
+    if (over) CHECK(text(*over) == "over, 40 times in 4.0 s: the transmit ring is full");
+    CHECK(troubles.heard(engine, {link_down, true, 0, 2s}).has_value() == (engine == 3));
+  }
+  CHECK_FALSE(troubles.heard(1, {link_down, true, 0, 2s}));  // its first word was lost
+  CHECK(troubles.heard(1, {tx_ring_full, false, 1, {}})->times == 1);
+  CHECK(troubles.heard(1, {tx_ring_full, true, 5, 1s})->times == 5);
+}
+
 TEST_CASE("every trouble has its own counter and its own words") {
   std::vector<std::string> words;
   const auto grown = [&](std::uint64_t& counter, EngineCounters& counters) {
