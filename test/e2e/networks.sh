@@ -335,6 +335,16 @@ test_routers() {
     skip_all "no sidecars with single addresses"
   fi
   end_processes
+  # The way to the other network is a route; the gateway for everything else does not exist.
+  if sidecar a --address 10.51.0.2/24 --gateway 10.51.0.77 --route "10.52.0.0/24 via 10.51.0.254" \
+    --address fd51::2/64 --gateway fd51::77 --route "fd52::/64 via fd51::fe" &&
+    sidecar b --address 10.52.0.2/24 --route "10.51.0.0/24 via 10.52.0.254" \
+      --address fd52::2/64 --route "fd51::/64 via fe80::1" && serve b; then
+    check "static routes" echoes_both_ways
+  else
+    skip_all "no sidecars with static routes"
+  fi
+  end_processes
   # One network for both, whose router answers every question in it.
   in_host r sysctl -qw net.ipv4.conf.wa.proxy_arp=1 net.ipv4.conf.wb.proxy_arp=1 \
     net.ipv6.conf.wa.proxy_ndp=1 net.ipv6.conf.wb.proxy_ndp=1
