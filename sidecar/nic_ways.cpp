@@ -33,15 +33,15 @@ constexpr std::array known_nics{
              "Amazon ENA",
              "net_ena",
              {},
-             "its transmit memory must be mapped write-combining (share/clouds/aws.md), else every "
-             "packet costs microseconds"},
+             "its transmit memory must be mapped write-combining (share/proa/clouds/aws.md), "
+             "else every packet costs microseconds"},
     KnownNic{0x1d0f,
              0xec21,
              "Amazon ENA with LLQ",
              "net_ena",
              {},
-             "its transmit memory must be mapped write-combining (share/clouds/aws.md), else every "
-             "packet costs microseconds"},
+             "its transmit memory must be mapped write-combining (share/proa/clouds/aws.md), "
+             "else every packet costs microseconds"},
     KnownNic{0x1ae0, 0x0042, "Google gVNIC", "net_gve"},
     KnownNic{0x1af4, 0x1000, "virtio", "net_virtio"},
     KnownNic{0x1af4, 0x1041, "virtio", "net_virtio"},
@@ -155,9 +155,9 @@ NicWay vmbus_way(const NetworkDevice& device, const NicSurroundings& around) {
   if (device.kernel_driver != "uio_hv_generic") {
     Shortfall bound = not_given(device);
     if (!carries_default_route(device))
-      bound.remedy =
-          fmt::format("driverctl -b vmbus set-override {} uio_hv_generic (share/clouds/azure.md)",
-                      device.address);
+      bound.remedy = fmt::format(
+          "driverctl -b vmbus set-override {} uio_hv_generic (share/proa/clouds/azure.md)",
+          device.address);
     way.missing.push_back(std::move(bound));
   }
   if (around.facts.hugepages_free == 0)

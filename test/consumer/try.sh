@@ -13,6 +13,12 @@ case $way in
     meson install -C "$build" --no-rebuild --destdir "$scratch/root" --quiet >/dev/null
     PKG_CONFIG_PATH=$(dirname "$(find "$scratch/root" -name proa.pc)")
     export PKG_CONFIG_PATH
+    if find "$scratch/root" -name proad | grep -q .; then
+      for cloud in aws azure gcp; do # as `proad --probe-nic` names them
+        find "$scratch/root" -path "*/share/proa/clouds/$cloud.md" | grep -q . ||
+          { echo "the notes for $cloud are not installed"; exit 1; }
+      done
+    fi
     meson setup --wrap-mode=nofallback -Ddpdk="$dpdk" build >"$scratch/log"
     ;;
   subproject)
