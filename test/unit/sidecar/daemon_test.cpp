@@ -127,6 +127,17 @@ TEST_CASE("what all engines of an interface notice is said once, with the interf
   CHECK(times(said, "engine 0") == 0);
 }
 
+TEST_CASE("channels spread evenly over the engines of an interface") {
+  const Boat boat{"[quotas]\nchannels_per_user = 8", "engines = 4\n"};
+  std::vector<Net> nets;
+  for (int i = 0; i < 8; ++i) nets.push_back(boat.board("app" + std::to_string(i)));
+  const std::string json = boat.status("json");
+  for (int engine = 0; engine < 4; ++engine) {
+    CAPTURE(engine, json);
+    CHECK(times(json, "\"engine\":" + std::to_string(engine) + ",\"state\"") == 2);
+  }
+}
+
 TEST_CASE("two applications of one sidecar exchange messages of every size") {
   const Boat boat;
   Pair pair{boat};
