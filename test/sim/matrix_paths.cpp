@@ -2,6 +2,8 @@
 // Tests tagged [long] run more seeds: `meson test --suite long`.
 #include <catch2/catch.hpp>
 
+#include <cmath>
+
 #include "path_world.hpp"
 
 using namespace proa;
@@ -102,6 +104,26 @@ void row_24(std::uint64_t seed, std::uint32_t engines, SimRss rss, bool ipv6) {
   const EngineCounters a = mesh.world.a.counters(), b = mesh.world.b.counters();
   CHECK(a.drops[Drop::handover_full] + b.drops[Drop::handover_full] == 0);
   if (mesh.hash_reaches_all()) CHECK(a.paths.searches_in_vain + b.paths.searches_in_vain == 0);
+}
+
+/// TARGETS 13: a search of both directions takes 2 N + 2 probes in the mean. Engines learn on the
+/// way what leads to others, so theirs take fewer.
+void searches_cost(std::uint32_t engines, bool ipv6) {
+  std::uint64_t probes = 0, searches = 0;
+  for (std::uint64_t seed = 1; searches < 1000; ++seed) {
+    Mesh mesh{seed, engines, SimRss::opaque, ipv6};
+    mesh.talk(100);
+    mesh.require_all_delivered();
+    const EngineCounters a = mesh.world.a.counters(), b = mesh.world.b.counters();
+    probes += a.paths.probes_sent + b.paths.probes_sent;
+    searches += a.paths.searches + b.paths.searches;
+  }
+  const double both_ways = 2.0 * static_cast<double>(probes) / static_cast<double>(searches);
+  CAPTURE(engines, ipv6, probes, searches, both_ways);
+  // Three standard errors of the mean of a geometric distribution, as in sim_paths.
+  const double noise = 3 * 1.5 * engines / std::sqrt(static_cast<double>(searches));
+  CHECK(both_ways <= 2.0 * engines + 2 + noise);
+  CHECK(both_ways >= engines);
 }
 
 constexpr SimRss every_hash[] = {SimRss::opaque, SimRss::symmetric, SimRss::ordered,
@@ -225,6 +247,11 @@ TEST_CASE("A24: every engine is reached under every hash, nothing is lost, hand-
   const bool ipv6 = GENERATE(false, true);
   for (const std::uint32_t engines : {1U, 2U, 4U, 8U, 16U})
     for (const SimRss rss : every_hash) row_24(engines, engines, rss, ipv6);
+}
+
+TEST_CASE("A24: engines find a path with as few probes as promised", "[A24]") {
+  const bool ipv6 = GENERATE(false, true);
+  for (const std::uint32_t engines : {2U, 4U, 8U, 16U}) searches_cost(engines, ipv6);
 }
 
 TEST_CASE("A24 with 20 seeds", "[A24][.long]") {

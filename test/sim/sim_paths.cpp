@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -133,6 +135,16 @@ bool print_and_judge(const Profile& profile, std::uint32_t n, std::uint32_t m, c
   return good;
 }
 
+/// Whether the file is a whole diagram with a curve for each size.
+bool drawn(const std::string& file) {
+  std::ifstream in{file};
+  const std::string text{std::istreambuf_iterator<char>{in}, {}};
+  for (const auto n : sizes)
+    if (text.find(std::to_string(n) + " x " + std::to_string(n) + " engines") == text.npos)
+      return false;
+  return text.find("</svg>") != text.npos;
+}
+
 /// The distribution for the opaque hash at N x N, by gnuplot.
 bool plot(const std::string& file, std::uint32_t hashes) {
   FILE* gnuplot = ::popen("gnuplot", "w");
@@ -152,7 +164,7 @@ bool plot(const std::string& file, std::uint32_t hashes) {
                    static_cast<double>(i + 1) / static_cast<double>(cost.both.size()));
     std::fprintf(gnuplot, "e\n");
   }
-  return ::pclose(gnuplot) == 0;
+  return ::pclose(gnuplot) == 0 && drawn(file);
 }
 
 }  // namespace
@@ -182,7 +194,7 @@ int main(int argc, char** argv) {
         if (std::max(n, m) <= profile.engines_reached)
           good = print_and_judge(profile, n, m, measure(profile, n, m, arguments.hashes)) && good;
   if (!arguments.svg.empty() && !plot(arguments.svg, arguments.hashes)) {
-    std::puts("gnuplot is not installed or failed: no plot");
+    std::puts("gnuplot is not installed or failed: no plot, or not all of it");
     return 2;
   }
   return good ? 0 : 1;
