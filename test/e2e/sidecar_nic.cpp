@@ -113,7 +113,5 @@ TEST_CASE(
 TEST_CASE(
     "proad says once that the cable is pulled, and opens an interface again that was made anew",
     "[root]") {
-  const char* const engines = GENERATE("1", "4");
-  CAPTURE(engines);
-  in_two_hosts([&](const bench::TwoHosts& hosts) { return live_through(hosts, engines); });
+  in_two_hosts(live_through);
 }
