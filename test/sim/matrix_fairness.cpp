@@ -18,6 +18,12 @@ struct Sharing {
   std::vector<Duration> longer;  // by sender: what its round trip has above 40 us
   double queue_bdp = 1;
   Duration settles = 20ms, time = 40ms;
+  bool last_joins = false;  // the last sender begins when the others have settled
+};
+/// Of a sender that joins the others.
+struct Joined {
+  Duration half_after{};  // from its first message until a step brings half of its fair share
+  double later = 0;       // its part of the fair share in the time after that
 };
 struct Shares {
   std::vector<double> parts;  // of the link's rate, by sender
@@ -47,14 +53,23 @@ class SharedLink {
       world_.add(flow);
     }
     world_.start_together();
+    if (sharing.last_joins)
+      world_.flow(sharing.senders.size() - 1).options.start = world_.now() + sharing.settles;
+  }
+  Joined join(Duration limit) {
+    Joined out;
+    world_.run_for(sharing_.settles);
+    out.half_after = limit;
+    for (Duration at = step(); at < limit && out.half_after == limit; at += step())
+      if (last_of_fair(step()) >= 0.5) out.half_after = at;
+    out.later = last_of_fair(sharing_.time);
+    world_.converge();
+    return out;
   }
   Shares measure() {
     Shares out;
-    // So many messages a step that whole ones are a fair measure.
-    const Duration step =
-        std::max<Duration>(1ms, static_cast<std::int64_t>(sharing_.senders.size()) * 200us);
-    for (Duration at = step; at <= sharing_.settles; at += step) {
-      const double jain = jain_index(delivered_in(step));
+    for (Duration at = step(); at <= sharing_.settles; at += step()) {
+      const double jain = jain_index(delivered_in(step()));
       if (jain >= 0.9 && out.settled_after == Duration::zero()) out.settled_after = at;
     }
     out.parts = delivered_in(sharing_.time);
@@ -77,6 +92,17 @@ class SharedLink {
     out.congestion = sharing.senders;
     out.congestion.insert(out.congestion.begin(), CongestionKind::swift);  // the receiver
     return out;
+  }
+  /// So many messages a step that whole ones are a fair measure.
+  [[nodiscard]] Duration step() const {
+    return std::max<Duration>(1ms, static_cast<std::int64_t>(sharing_.senders.size()) * 200us);
+  }
+  /// What the last sender gets through, as a part of all senders' mean.
+  double last_of_fair(Duration time) {
+    const std::vector<double> parts = delivered_in(time);
+    double sum = 0;
+    for (const double part : parts) sum += part;
+    return parts.back() * static_cast<double>(parts.size()) / sum;
   }
   std::vector<double> delivered_in(Duration time) {
     std::vector<double> before, got;
@@ -117,6 +143,25 @@ TEST_CASE("2, 8 and 100 flows of one controller share a queue of 1 BDP", "[fairn
         // A fixed window is for links of one application: it only has to get its data through.
         CHECK(got.jain >= (kind == CongestionKind::fixed_window ? 0.1 : 0.9));
         CHECK(got.goodput >= 0.75);
+      }
+}
+
+TEST_CASE("a flow that joins settled ones soon has half of its share and keeps it",
+          "[fairness][joins]") {
+  std::printf("controller  others  half of its share after  later, of its share\n");
+  for (const CongestionKind kind : {CongestionKind::swift, CongestionKind::cubic})
+    for (const std::uint32_t others : {1U, 7U})
+      for (const auto seed : seeds(1, 5)) {
+        Sharing sharing;
+        sharing.senders.assign(others + 1, kind);
+        sharing.last_joins = true;
+        const Joined got = SharedLink(sharing, seed).join(100ms);
+        const char* name = kind == CongestionKind::swift ? "Swift" : "Cubic";
+        std::printf("%-11s %6u %20.0f ms %17.0f %%\n", name, others,
+                    seconds_of(got.half_after) * 1e3, percent(got.later));
+        CAPTURE(name, others, seed);
+        CHECK(got.half_after <= (kind == CongestionKind::swift ? 3ms : 20ms));
+        CHECK(got.later >= 0.5);
       }
 }
 
