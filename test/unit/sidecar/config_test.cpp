@@ -131,7 +131,7 @@ TEST_CASE("what single keys cannot say is checked as a whole") {
   CHECK(starts_with(says("[transport]\nkeepalive=\"1 h\"\n"),
                     "p.toml:2: keepalive is 1 h, expected less than idle_limit"));
   CHECK(starts_with(says("[transport]\nkeepalive=\"10 s\"\nidle_limit=\"1 s\"\n"),
-                    "p.toml:3: keepalive is 10 s, expected less than idle_limit (1 s)"));
+                    "p.toml:2: keepalive is 10 s, expected less than idle_limit (1 s)"));
   CHECK(says("[transport]\nidle_limit=\"1 s\"\n").find("keepalive") == std::string::npos);
 }
 
