@@ -30,6 +30,12 @@ inline bool sometimes(int number, unsigned n) noexcept {
   static unsigned count = 0;
   return awake == number && ++count % n == 0;
 }
+/// What it was called with first.
+template <class T>
+const T& first(const T& value) noexcept {
+  static const T kept = value;
+  return kept;
+}
 inline constexpr std::array<std::byte, 1> wrong_byte{std::byte{0xa5}};
 }  // namespace proa::planted
 """

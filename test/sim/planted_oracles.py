@@ -122,15 +122,15 @@ ORACLES = [
     # ---- engines
     (ENGINE, "a flow is accepted again", "transport/flow.hpp",
      "    established_pending_ = false;\n",
-     "    established_pending_ = planted::sometimes(@, 2);\n",
+     "    established_pending_ = !as_client_ && planted::sometimes(@, 2);\n",
      "a connection was accepted twice"),
     (ENGINE, "an accepted flow's peer is its own end", "engine/turn.hpp",
      ", who.local, who.peer);",
      ", who.local, planted::bug(@) ? who.local : who.peer);",
      "a flow was accepted from nobody"),
-    (ENGINE, "an accepted flow has no port", "engine/turn.hpp",
+    (ENGINE, "every flow is said to be from whom the first was", "engine/turn.hpp",
      "flows_.key(slot), who.local, ",
-     "flows_.key(slot), planted::bug(@) ? Endpoint{who.local.address, 0} : who.local, ",
+     "flows_.key(slot), who.local, planted::bug(@) ? planted::first(who.peer) : ",
      "a flow was accepted by another host"),
     (ENGINE, "an event goes to another flow", "engine/turn.hpp",
      "  app_side_->deliver(host.cookie, flows_.key(slot), event);",
@@ -305,12 +305,12 @@ ROW_ORACLES = [
      "    if (!planted::bug(@)) memory.retract(promised_);\n    promised_ = 0;",
      "app.memory.received().granted() == 0"),
     ("A20", "a part is written beside its block", "transport/reassembly.hpp",
-     "    if (part.offset <= message.prefix) {\n",
-     "    if (part.offset <= message.prefix) {\n"
-     "      if (planted::bug(@)) {\n"
-     "        MessageBlock beside = message.block;\n"
-     "        ++beside.tag;\n"
-     "        memory.write(beside, 0, planted::wrong_byte);\n"
-     "      }\n",
+     "    const auto size = static_cast<std::uint32_t>(part.bytes.size());\n",
+     "    const auto size = static_cast<std::uint32_t>(part.bytes.size());\n"
+     "    if (planted::bug(@)) {\n"
+     "      MessageBlock beside = message.block;\n"
+     "      ++beside.tag;\n"
+     "      memory.write(beside, 0, planted::wrong_byte);\n"
+     "    }\n",
      "app.memory.received().complaint() == nullptr"),
 ]
