@@ -77,7 +77,8 @@ cleanup() {
   local code=$?
   trap '' INT TERM HUP
   trap - EXIT
-  pids+=($(jobs -pr)) # one that begin had started and not yet put down when the signal came
+  # One that begin had started and not yet put down when the signal came.
+  mapfile -t -O "${#pids[@]}" pids < <(jobs -pr)
   stop_all
   proa_hosts_down
   rm -rf "$work"

@@ -41,7 +41,6 @@ struct Order {
   Load load = Load::none;
   std::uint32_t from = 0, to = 0;    // Load::one: the client's engine and the server's
   std::chrono::nanoseconds every{};  // Load::rounds: of each engine; zero: without a pause
-  [[nodiscard]] friend bool operator==(const Order&, const Order&) = default;
 };
 
 /// What a host says, all its engines together.
