@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include <proa/base/clock.hpp>
@@ -35,27 +36,39 @@ constexpr std::int64_t calibration_ns = 200'000;     // 50 ns of jitter in it ar
 constexpr std::int64_t first_reanchor_ns = 500'000;  // ... so consult soon, then less often
 constexpr std::int64_t reanchor_ns = 50'000'000;
 constexpr std::uint64_t uninterrupted_cycles = 1000;
+constexpr double jump_ns = 1e6;  // less is an interruption between two readings
 
 }  // namespace
 
 Instant monotonic_now() noexcept { return Instant{Duration{system_ns()}}; }
 
+bool CycleLine::jumped(std::uint64_t cycles, std::int64_t ns) const noexcept {
+  if (measured_ == 0) return false;
+  if (cycles < anchor_cycles_) return true;
+  const double counted =
+      static_cast<double>(cycles - anchor_cycles_) * static_cast<double>(measured_) / 4294967296.0;
+  const auto passed = static_cast<double>(ns - system_ns_);
+  return std::abs(counted - passed) > passed / 8 + jump_ns;
+}
+
 void CycleLine::anchor(std::uint64_t cycles, std::int64_t ns) noexcept {
-  anchor_cycles_ = cycles;
-  anchor_ns_ = ns;
-  if (first_ns_ == 0) {
+  const bool starts = first_ns_ == 0;
+  if (starts) last_ns_ = ns;
+  if (starts || jumped(cycles, ns)) {
     first_cycles_ = cycles;
-    first_ns_ = last_ns_ = ns;
-    return;
+    first_ns_ = ns;
   }
-  const std::uint64_t elapsed_cycles = cycles - first_cycles_;
-  const auto elapsed_ns = static_cast<std::uint64_t>(ns - first_ns_);
-  if (elapsed_cycles == 0) return;
-  rate_ = static_cast<std::uint64_t>(static_cast<double>(elapsed_ns) /
-                                     static_cast<double>(elapsed_cycles) * 4294967296.0);
-  const std::int64_t next = std::clamp(static_cast<std::int64_t>(elapsed_ns), first_reanchor_ns,
-                                       std::int64_t{reanchor_ns});
-  stale_after_cycles_ = (static_cast<std::uint64_t>(next) << 32U) / (rate_ | 1U);
+  anchor_cycles_ = cycles;
+  anchor_ns_ = system_ns_ = ns;
+  const auto elapsed_ns = ns - first_ns_;
+  if (cycles != first_cycles_)
+    measured_ =
+        static_cast<std::uint64_t>(static_cast<double>(elapsed_ns) /
+                                   static_cast<double>(cycles - first_cycles_) * 4294967296.0);
+  rate_ = measured_;
+  if (rate_ == 0) return;
+  const std::int64_t next = std::clamp(elapsed_ns, first_reanchor_ns, std::int64_t{reanchor_ns});
+  stale_after_cycles_ = (static_cast<std::uint64_t>(next) << 32U) / rate_;
   // Half as fast at worst: what is ahead by more than that is not the rate's error.
   const std::int64_t ahead = std::min(last_ns_ - ns, next / 2);
   if (ahead <= 0) return;

@@ -12,7 +12,8 @@ namespace proa {
 
 /// Nanoseconds from a cycle counter, by pairs of readings of both: arithmetic only, reads nothing.
 /// Never goes back. Where it ran ahead of the system it runs a little slower until they meet; it
-/// would stand still otherwise, and what is measured meanwhile would take no time.
+/// would stand still otherwise, and what is measured meanwhile would take no time. A counter that
+/// jumps (a migrated or suspended machine) is measured anew from there.
 class CycleLine {
  public:
   /// Both clocks at one moment, as often as is_stale() says. The first pair sets the origin.
@@ -31,11 +32,15 @@ class CycleLine {
   [[nodiscard]] bool ready() const noexcept { return rate_ != 0; }
 
  private:
+  [[nodiscard]] bool jumped(std::uint64_t cycles, std::int64_t ns) const noexcept;
+
   std::uint64_t anchor_cycles_ = 0;
   std::int64_t anchor_ns_ = 0;
+  std::int64_t system_ns_ = 0;      // at the anchor
   std::uint64_t first_cycles_ = 0;  // the rate is measured from here on
   std::int64_t first_ns_ = 0;
-  std::uint64_t rate_ = 0;  // ns per cycle, 32 fractional bits; 0: not known yet
+  std::uint64_t measured_ = 0;  // ns per cycle, 32 fractional bits; 0: not known yet
+  std::uint64_t rate_ = 0;      // the same, less while it is ahead
   std::uint64_t stale_after_cycles_ = 0;
   std::int64_t last_ns_ = 0;
 };

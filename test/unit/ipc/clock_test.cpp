@@ -1,6 +1,7 @@
 // lib tests: the cycle clock against the system's.
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 #include <catch2/catch.hpp>
 
@@ -66,6 +67,28 @@ TEST_CASE("a cycle clock that is far ahead runs at half its rate and never goes 
   const std::int64_t before = line.at(cycles_at(60'000'000));  // nobody asked for long
   line.anchor(cycles_at(60'000'000), 3'000'000);               // and the system says it was short
   CHECK(line.at(cycles_at(60'000'001)) >= before);
+}
+
+TEST_CASE("a cycle counter that jumps is measured anew, and the clock goes on with the system's",
+          "[clock]") {
+  const std::int64_t hours = 36'000'000'000'000;  // since the machine started
+  for (const std::int64_t counter : {std::int64_t{0}, hours - 500'000'000, 4 * hours}) {
+    CAPTURE(counter);
+    CycleLine line;
+    line.anchor(cycles_at(hours), hours);
+    line.anchor(cycles_at(hours + 1'000'000'000), hours + 1'000'000'000);
+    std::int64_t ns = hours + 1'010'000'000, last = line.at(cycles_at(ns));
+    const std::int64_t jump = counter - ns;  // the counter goes on from another value
+    std::int64_t off = 0;
+    for (int i = 0; i < 100'000; ++i, ns += 10'000) {
+      if (line.is_stale(cycles_at(ns + jump))) line.anchor(cycles_at(ns + jump), ns);
+      const std::int64_t now = line.at(cycles_at(ns + jump));
+      REQUIRE(now >= last);
+      last = now;
+      off = std::max(off, std::abs(now - ns));
+    }
+    CHECK(off < 1'000'000);
+  }
 }
 
 }  // namespace proa
