@@ -329,14 +329,17 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
   const Phase full = pair.under({Load::rounds, 0, 0, 0ms}, 16 * 60, 2s);
   const std::chrono::nanoseconds every{
       static_cast<std::int64_t>(1e9 * engines * engines / (full.rate() / 2))};
-  // Paths that were doubted under full load are found again, then they stay. A thread that gets no
-  // processor is silent, its peers try other paths, and for a moment packets go astray.
+  // Before a path is known three of four packets go astray. With as many threads as here on two
+  // cores one that gets no processor is silent, its peers try other paths, and the kernel uses
+  // other queues: some do even at half load. When every thread has its time none does.
   static_cast<void>(pair.under({Load::rounds, 0, 0, every}, 16 * 60));
-  Phase half;
-  for (int attempt = 0; attempt < 5 && 2 * half.quiet <= half.windows; ++attempt)
-    half = pair.under({Load::rounds, 0, 0, every}, 16 * 60, 3s);
-  CHECK(2 * half.quiet > half.windows);
+  const Phase half = pair.under({Load::rounds, 0, 0, every}, 16 * 60, 2s);
+  CHECK(half.handed_over_per_1000() < 300);
   CHECK(half.rate() <= full.rate() * 0.6);
+  Phase calm;
+  for (int attempt = 0; attempt < 10 && 2 * calm.quiet <= calm.windows; ++attempt)
+    calm = pair.under({Load::rounds, 0, 0, 10ms}, 16 * 20, 1s);
+  CHECK(2 * calm.quiet > calm.windows);
   for (std::uint32_t from = 0; from < engines; ++from)
     for (std::uint32_t to = 0; to < engines; ++to) {
       CAPTURE(from, to);
@@ -346,7 +349,8 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
   CHECK(a.hits + b.hits > 0);
   CHECK(a.handed_over + b.handed_over > 0);
   CHECK(a.dropped + b.dropped == 0);
-  WARN((ipv6 ? "IPv6, " : "IPv4, ") << "full load: " << text(full) << "; half: " << text(half)
-                                    << "; searches that hit: " << a.hits + b.hits
-                                    << ", in vain: " << a.searches_in_vain + b.searches_in_vain);
+  WARN((ipv6 ? "IPv6, " : "IPv4, ")
+       << "full load: " << text(full) << "; half: " << text(half) << "; calm: " << text(calm)
+       << "; searches that hit: " << a.hits + b.hits
+       << ", in vain: " << a.searches_in_vain + b.searches_in_vain);
 }
