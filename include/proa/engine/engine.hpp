@@ -195,7 +195,8 @@ class Engine {
   };
   static constexpr std::size_t rx_burst_packets = 32;
   static constexpr std::uint32_t flows_in_cache = 512;  // half a megabyte of slots
-  static constexpr Duration neighbour_recheck = std::chrono::milliseconds{1};
+  // An answer wakes who waits for it at once; this is for what gives no sign, over many flows.
+  static constexpr Duration neighbour_recheck = std::chrono::milliseconds{20};
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
   static constexpr Duration link_look_every = std::chrono::milliseconds{100};

@@ -170,10 +170,11 @@ class Interface {
     neighbours_.doubt_all(now);
   }
 
-  /// What other engines of this port should be told, and how they are told.
+  /// What other engines of this port should be told, the oldest first: the last word counts.
   [[nodiscard]] std::optional<NeighbourNews> poll_news() noexcept {
-    if (news_count_ == 0) return std::nullopt;
-    return news_[--news_count_];
+    if (news_told_ < news_count_) return news_[news_told_++];
+    news_told_ = news_count_ = 0;
+    return std::nullopt;
   }
   void hear(const NeighbourNews& news, Instant now, bool may_create = false) noexcept {
     using enum NeighbourNews::Said;
@@ -281,7 +282,7 @@ class Interface {
   Announcer announcer_;
   InterfaceCounters counters_;
   std::array<NeighbourNews, 16> news_{};
-  std::size_t news_count_ = 0;
+  std::size_t news_count_ = 0, news_told_ = 0;
   IpAddress primary_;
   IpAddress primary_ipv6_;
   std::uint64_t plain_ipv4_;  // primary_ in host order, or what no address equals

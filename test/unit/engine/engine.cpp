@@ -104,6 +104,16 @@ TEST_CASE("A connection nobody listens for is refused with a reason", "[engine]"
   CHECK(world.b.engine.flow_count() == 0);
 }
 
+TEST_CASE("A connect that waits for its peer's address asks the engine for little", "[engine]") {
+  World<DefaultPolicy> world;
+  REQUIRE(world.a.engine.connect(world.now, {0, 5}, {IpAddress::v4(10, 0, 0, 99), 7000},
+                                 world.now + 10s));
+  int looks = 0;
+  for (const Instant end = world.now + 2s; world.now < end; world.run(100us, 100us))
+    looks += world.a.engine.next_timeout() <= world.now + 100us ? 1 : 0;
+  CHECK(looks <= 150);  // every 20 ms, and what the neighbour's own questions take
+}
+
 TEST_CASE("A connect to a host that does not exist ends as unreachable at its deadline",
           "[engine]") {
   World<DefaultPolicy> world;

@@ -326,6 +326,27 @@ TEST_CASE("what one engine hears serves another that asked", "[engine][interface
   CHECK(told == 16);  // bounded
 }
 
+TEST_CASE("of two announcements in a turn the last one counts for the other engines too",
+          "[engine][interface]") {
+  Interface heard = make(options_of(mac_a, ip_a)), told = make(options_of(mac_a, ip_a));
+  const Instant now{1s};
+  HeaderTemplate headers = told.make_headers({ip_a, ip_b, ports});
+  CHECK(told.refresh(headers, now) == Reach::pending);
+  for (const std::uint8_t station : {0xb, 0xc}) {
+    auto announcement = linux_frames::arp_reply();
+    store_mac(announcement.data(), mac_broadcast);
+    store_be<std::uint16_t>(announcement.data() + 20, 1);
+    store_mac(announcement.data() + 22, MacAddress{{2, 0, 0, 0, 0, station}});
+    store_be(announcement.data() + 38, ip_b.to_v4());
+    CHECK(see(heard, announcement, now) == consumed);
+  }
+  while (const auto news = heard.poll_news()) told.hear(*news, now);
+  CHECK(told.refresh(headers, now) == Reach::ready);
+  std::vector<std::byte> frame(42);
+  headers.finish(frame, UdpChecksumBy::zero);
+  CHECK(load_mac(std::span{frame}.first<6>()) == MacAddress{{2, 0, 0, 0, 0, 0xc}});
+}
+
 TEST_CASE("headers are right for every length and checksum plan", "[engine][interface][wire]") {
   // The second and third address make the header's and the pseudo header's sum carry.
   for (const IpAddress& local :
