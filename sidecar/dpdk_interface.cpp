@@ -58,7 +58,7 @@ tl::expected<InterfaceHost, std::string> open_interface(
   auto host =
       make_host(config, interface, std::move(nics), description.text(), description.mtu, local);
   if (host && engines < interface.engines)
-    host->remark = fmt::format("the NIC has {} queue pairs: of {} engines {} are not started",
+    host->remark = fmt::format("the NIC has queue pairs for {}: of {} engines {} are not started",
                                engines, interface.engines, interface.engines - engines);
   return host;
 }

@@ -98,9 +98,11 @@ class EngineThread final : public EngineHost {
   void look_at_nic() noexcept {
     look_at_nic_at_ = engine_.now() + nic_look;
     nic_watch_.look(engine_.now(), nic_.link_up(), engine_.counters(), [&](const NicNotice& one) {
+      if (!link_.can_answer()) return false;
       EngineAnswer answer{EngineAnswer::Kind::noticed};
       answer.notice = one;
-      if (link_.can_answer()) link_.answer(answer);
+      link_.answer(answer);
+      return true;
     });
   }
 

@@ -42,7 +42,8 @@ class NicWatch {
  public:
   static constexpr Duration quiet_for = std::chrono::seconds{10};
 
-  /// Calls say(NicNotice) for what is new. The first look only remembers where the counters are.
+  /// Calls say(NicNotice) for what is new, again at the next look if that returns false: it could
+  /// not be told. The first look only remembers where the counters are.
   template <class Say>
   void look(Instant now, bool link_up, const EngineCounters& counters, Say&& say) noexcept {
     const bool first = !std::exchange(looked_, true);
@@ -56,15 +57,13 @@ class NicWatch {
       if (first && begins) episode.before = seen[i];
       if (begins) {
         episode.last = now;
-        if (!std::exchange(episode.on, true)) {
-          episode.since = now;
-          if (!first) episode.before = seen[i] - grown;
-          say(NicNotice{what, false, seen[i] - episode.before, {}});
-        }
+        if (episode.on) continue;
+        episode.since = now;
+        if (!first) episode.before = seen[i] - grown;
+        episode.on = say(NicNotice{what, false, seen[i] - episode.before, {}});
       } else if (episode.on && (link || now - episode.last >= quiet_for)) {
-        episode.on = false;
-        say(NicNotice{what, true, seen[i] - episode.before,
-                      (link ? now : episode.last) - episode.since});
+        episode.on = !say(NicNotice{what, true, seen[i] - episode.before,
+                                    (link ? now : episode.last) - episode.since});
       }
     }
   }
@@ -86,7 +85,7 @@ class NicWatch {
 };
 
 /// What the engines of one interface notice, as one: it begins with the first and is over with the
-/// last of them. A notice that was lost changes no more than its engine's part.
+/// last of them. Whoever said that it began says that it is over.
 class InterfaceTroubles {
  public:
   /// What is to be said of it, if anything.

@@ -83,7 +83,7 @@ std::string lacks_queues(const bench::TwoHosts& hosts) {
                  socket, "--engines", "4"},
                 scratch / "err"};
   if (!proad.says("proad ready")) return "proad: " + proad.errors();
-  const std::string said = "proa0: the NIC has 1 queue pairs: of 4 engines 3 are not started\n";
+  const std::string said = "proa0: the NIC has queue pairs for 1: of 4 engines 3 are not started\n";
   if (times(proad.errors(), said) != 1) return "not said: " + said + proad.errors();
   const std::string status = status_of(socket, scratch);
   return times(status, "\"answered\":true") == 1 && times(status, "\"answered\"") == 1 ? ""

@@ -11,9 +11,10 @@ namespace proa {
 [[nodiscard]] Instant monotonic_now() noexcept;
 
 /// Nanoseconds from a cycle counter, by pairs of readings of both: arithmetic only, reads nothing.
-/// Never goes back. Where it ran ahead of the system it runs a little slower until they meet; it
-/// would stand still otherwise, and what is measured meanwhile would take no time. A counter that
-/// jumps (a migrated or suspended machine) is measured anew from there.
+/// Never goes back. Where it ran ahead of the system it runs slower until they meet, by half at
+/// most (milliseconds ahead it stands still after all): what is measured meanwhile would take no
+/// time otherwise. A counter that jumps (a migrated or suspended machine) is measured anew from
+/// there.
 class CycleLine {
  public:
   /// Both clocks at one moment, as often as is_stale() says. The first pair sets the origin.
@@ -47,7 +48,7 @@ class CycleLine {
 
 /// monotonic_now() by the processor's cycle counter where that is invariant (about 10 ns), else by
 /// the system. Within a few microseconds of the system's clock, which it consults every 50 ms.
-/// Never goes back nor stands still. One per thread.
+/// Never goes back. One per thread.
 class CycleClock {
  public:
   CycleClock() noexcept;

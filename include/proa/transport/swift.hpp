@@ -36,7 +36,7 @@ namespace proa {
 /// - A queue that is never seen empty for half a second is a longer path: its minimum is forgotten
 ///   then, not after ten seconds.
 /// - Start-up doubles per round while the smallest delay of the round is below half of the minimum
-///   more (it is bursty), then drains for one round; the paper starts at full rate. It ends as well
+///   more (it is bursty), then drains for one round. It ends as well
 ///   when a round stands above the usual target and brings less than a quarter more: a long path's
 ///   start-up would hold the queue, and everybody else down, between the two targets for ever.
 /// - The step is small for few packets (a hundred flows may share a queue) and doubles after eight

@@ -13,7 +13,11 @@ namespace {
 
 struct Heard {
   std::vector<NicNotice> notices;
-  void operator()(const NicNotice& notice) { notices.push_back(notice); }
+  bool deaf = false;
+  bool operator()(const NicNotice& notice) {
+    if (!deaf) notices.push_back(notice);
+    return !deaf;
+  }
 };
 
 }  // namespace
@@ -75,6 +79,27 @@ TEST_CASE("a link that goes and comes back between two looks is said too") {
   watch.look(now += 1s, true, counters, heard);
   REQUIRE(heard.notices.size() == 2);
   CHECK(heard.notices[1].over);
+}
+
+TEST_CASE("what could not be told is told at the next look, so that nobody waits for its end") {
+  NicWatch watch;
+  Heard heard;
+  EngineCounters counters;
+  Instant now{};
+  watch.look(now, true, counters, heard);
+  heard.deaf = true;
+  watch.look(now += 1s, false, counters, heard);
+  heard.deaf = false;
+  watch.look(now += 1s, false, counters, heard);
+  REQUIRE(heard.notices.size() == 1);
+  heard.deaf = true;
+  watch.look(now += 1s, true, counters, heard);
+  heard.deaf = false;
+  watch.look(now += 1s, true, counters, heard);
+  REQUIRE(heard.notices.size() == 2);
+  CHECK(heard.notices[1].over);
+  watch.look(now += 1s, true, counters, heard);
+  CHECK(heard.notices.size() == 2);
 }
 
 TEST_CASE("a trouble of all engines of an interface is said once, with what they counted") {
