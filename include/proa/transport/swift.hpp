@@ -36,9 +36,9 @@ namespace proa {
 /// - A queue that is never seen empty for half a second is a longer path: its minimum is forgotten
 ///   then, not after ten seconds.
 /// - Start-up doubles per round while the smallest delay of the round is below half of the minimum
-///   more (it is bursty), then drains for one round. It ends as well
-///   when a round stands above the usual target and brings less than a quarter more: a long path's
-///   start-up would hold the queue, and everybody else down, between the two targets for ever.
+///   more (it is bursty), then drains for one round. It ends as well when a round stands above the
+///   usual target and brings less than a quarter more: a long path's start-up would hold the queue,
+///   and everybody else down, between the two targets for ever.
 /// - The step is small for few packets (a hundred flows may share a queue) and doubles after eight
 ///   uncongested rounds: long paths fill.
 /// - A flow of few packets yields to a queue that is not its own only so far (instead of the

@@ -332,7 +332,7 @@ TEST_CASE("of two announcements in a turn the last one counts for the other engi
   const Instant now{1s};
   HeaderTemplate headers = told.make_headers({ip_a, ip_b, ports});
   CHECK(told.refresh(headers, now) == Reach::pending);
-  for (const std::uint8_t station : {0xb, 0xc}) {
+  for (const std::uint8_t station : {std::uint8_t{0xb}, std::uint8_t{0xc}}) {
     auto announcement = linux_frames::arp_reply();
     store_mac(announcement.data(), mac_broadcast);
     store_be<std::uint16_t>(announcement.data() + 20, 1);
