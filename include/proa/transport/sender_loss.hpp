@@ -13,10 +13,11 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   loss.in_flight_bytes = packets_.in_flight_bytes();
   const Duration patience = rule_.patience(rtt_);
   const bool by_count = now >= count_off_until_;
+  const std::uint32_t oldest = packets_.oldest_in_flight();
   std::uint32_t i = largest_acked_.since(packets_.oldest());
   std::uint32_t later_tracked = packets_.at(i).state == PacketState::untracked ? 0 : 1;
-  while (i-- > 0) {
-    SentPacket& packet = packets_.at(i);
+  while (i > oldest) {
+    SentPacket& packet = packets_.at(--i);
     if (packet.state == PacketState::untracked) continue;
     if (packet.state == PacketState::in_flight) {
       const Instant overdue = later(packet.sent_at, patience);

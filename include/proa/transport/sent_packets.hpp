@@ -59,6 +59,12 @@ class SentPackets {
   [[nodiscard]] PacketNumber next() const noexcept { return oldest_.plus(ring_.size()); }
   [[nodiscard]] PacketNumber oldest() const noexcept { return oldest_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return ring_.size(); }
+  /// at() of the oldest one in flight; count() if there is none. Lost ones stay a while: who asks
+  /// for each acknowledgement what is overdue shall not look at them again and again.
+  [[nodiscard]] std::uint32_t oldest_in_flight() noexcept {
+    while (settled_ < ring_.size() && ring_[settled_].state != PacketState::in_flight) ++settled_;
+    return settled_;
+  }
   [[nodiscard]] bool can_send() noexcept { return ring_.make_room(); }
   [[nodiscard]] std::uint32_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] std::uint32_t in_flight_packets() const noexcept { return in_flight_packets_; }
@@ -101,20 +107,23 @@ class SentPackets {
       if (front.state == PacketState::lost && front.sent_at >= forget_before) break;
       ring_.pop_front();
       oldest_ = oldest_.plus(1);
+      if (settled_ != 0) --settled_;
     }
   }
   void trim() noexcept { ring_.trim(); }
   void clear() noexcept {
     oldest_ = next();
     ring_.clear();
-    in_flight_bytes_ = in_flight_packets_ = 0;
+    in_flight_bytes_ = in_flight_packets_ = settled_ = 0;
   }
 
   [[nodiscard]] const char* broken_invariant() const noexcept {
     std::uint32_t bytes = 0;
     std::uint32_t packets = 0;
+    if (settled_ > ring_.size()) return "more packets settled than there are records";
     for (std::uint32_t i = 0; i < ring_.size(); ++i) {
       if (ring_[i].state != PacketState::in_flight) continue;
+      if (i < settled_) return "a packet in flight among the settled ones";
       bytes += ring_[i].bytes;
       ++packets;
     }
@@ -128,6 +137,7 @@ class SentPackets {
   PacketNumber oldest_;
   std::uint32_t in_flight_bytes_ = 0;
   std::uint32_t in_flight_packets_ = 0;
+  std::uint32_t settled_ = 0;  // records in front that are known not to be in flight
 };
 
 }  // namespace proa

@@ -9,6 +9,7 @@
 #include <proa/transport/loss.hpp>
 #include <proa/transport/probe.hpp>
 #include <proa/transport/rtt.hpp>
+#include <proa/transport/sent_packets.hpp>
 #include <proa/transport/state.hpp>
 #include <proa/transport/timers.hpp>
 
@@ -52,6 +53,54 @@ TEST_CASE("the ack tracker remembers exactly the window below the largest") {
       REQUIRE((pool.arena().used() == 0) == dense);  // nothing is kept without gaps
     }
   }
+}
+
+TEST_CASE("a gap is forgotten when what filled it or its age says so, and not before") {
+  const std::uint32_t filled_after = GENERATE(0U, 1U, 100U, 300U);  // 0: it never is
+  ScratchPool pool{1U << 16U};
+  AckTracker tracker{pool};
+  (void)tracker.record(PacketNumber{100}, Instant{});
+  (void)tracker.record(PacketNumber{102}, Instant{});  // 101 is missing for good
+  (void)tracker.record(PacketNumber{104}, Instant{});
+  for (std::uint32_t n = 105; n <= 103 + ack_window + 1; ++n) {
+    if (filled_after != 0 && n == 105 + filled_after) {
+      CHECK(tracker.record(PacketNumber{103}, Instant{}));
+    }
+    CHECK_FALSE(tracker.record(PacketNumber{n}, Instant{}));
+    const std::uint32_t last_gap = n >= 105 + filled_after && filled_after != 0 ? 101 : 103;
+    CHECK(tracker.has_gaps() == (n - last_gap <= ack_window));
+  }
+  CHECK_FALSE(tracker.has_gaps());
+}
+
+TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones") {
+  ScratchPool pool{1U << 16U};
+  SentPackets packets{pool, 1024, PacketNumber{0xffff'fffeU}};
+  for (int i = 0; i < 6; ++i) {
+    SentPacket packet;
+    packet.sent_at = Instant{1ms * i};
+    packet.bytes = 100;
+    packet.state = i == 2 ? PacketState::untracked : PacketState::in_flight;
+    REQUIRE(packets.can_send());
+    packets.push(packet);
+  }
+  CHECK(packets.oldest_in_flight() == 0);
+  packets.resolve(packets.at(1), PacketState::acked);
+  CHECK(packets.oldest_in_flight() == 0);
+  packets.resolve(packets.at(0), PacketState::lost);
+  CHECK(packets.oldest_in_flight() == 3);
+  packets.forget(Instant{});  // the lost one stays, and what is behind it
+  CHECK(packets.oldest_in_flight() == 3);
+  CHECK(packets.broken_invariant() == nullptr);
+  packets.forget(Instant{1ms});
+  CHECK(packets.oldest() == PacketNumber{1});
+  CHECK(packets.oldest_in_flight() == 0);
+  for (const std::uint32_t i : {0U, 1U, 2U}) packets.resolve(packets.at(i), PacketState::acked);
+  CHECK(packets.oldest_in_flight() == packets.count());
+  CHECK(packets.broken_invariant() == nullptr);
+  packets.forget(Instant{});
+  CHECK(packets.oldest_in_flight() == 0);
+  packets.clear();
 }
 
 TEST_CASE(
