@@ -39,6 +39,10 @@ struct LossyFaults {
     return drop_ppm != 0 || duplicate_ppm != 0 || corrupt_ppm != 0 || reorder_ppm != 0 ||
            delay > Duration::zero() || !drop_list.empty();
   }
+  /// Nothing is changed, repeated or held back.
+  [[nodiscard]] bool only_drops() const noexcept {
+    return duplicate_ppm == 0 && corrupt_ppm == 0 && reorder_ppm == 0 && delay <= Duration::zero();
+  }
 };
 
 struct LossyCounters {
@@ -60,29 +64,43 @@ class LossyLane {
     faults_ = faults;
     seen_ = 0;
     burst_left_ = 0;
+    passing_ahead_ = 0;
+    loss_ahead_ = false;
   }
   [[nodiscard]] const LossyFaults& faults() const noexcept { return faults_; }
   [[nodiscard]] const LossyCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] bool idle() const noexcept { return held_.empty() && !faults_.any(); }
+  [[nodiscard]] bool only_drops() const noexcept { return held_.empty() && faults_.only_drops(); }
   [[nodiscard]] std::size_t held() const noexcept { return held_.size(); }
   [[nodiscard]] Instant next_event() const noexcept {
     return held_.empty() ? never : held_.front().at;
   }
 
-  /// Whether the next packet is lost.
-  [[nodiscard]] bool drops() noexcept {
-    const std::uint64_t index = seen_++;
-    const auto& list = faults_.drop_list;
-    bool drop = std::binary_search(list.begin(), list.end(), index);
-    if (burst_left_ > 0) {
-      --burst_left_;
-      drop = true;
-    } else if (faults_.drop_ppm != 0 && chance(burst_start_share())) {
-      burst_left_ = static_cast<std::uint32_t>(prng_.below(std::max(1U, faults_.drop_burst_max)));
-      drop = true;
+  /// How many of the next packets pass before one is lost, up to `most`. What was decided stays so
+  /// until on_passed() or on_lost().
+  [[nodiscard]] std::size_t passing(std::size_t most) noexcept {
+    while (passing_ahead_ < most && !loss_ahead_) {
+      loss_ahead_ = decide_loss();
+      if (!loss_ahead_) ++passing_ahead_;
     }
-    if (drop) ++counters_.dropped;
-    return drop;
+    return std::min(passing_ahead_, most);
+  }
+  void on_passed(std::size_t packets) noexcept {
+    passing_ahead_ -= packets;
+    counters_.passed += packets;
+  }
+  void on_lost() noexcept {
+    loss_ahead_ = false;
+    ++counters_.dropped;
+  }
+  /// Whether the next packet is lost; it is counted by that alone where it passes.
+  [[nodiscard]] bool drops() noexcept {
+    const bool lost = passing(1) == 0;
+    if (lost)
+      on_lost();
+    else
+      --passing_ahead_;
+    return lost;
   }
   [[nodiscard]] bool corrupts(Packet& packet) noexcept {
     if (faults_.corrupt_ppm == 0 || !chance(faults_.corrupt_ppm)) return false;
@@ -133,6 +151,20 @@ class LossyLane {
   void count_not_held() noexcept { ++counters_.not_held; }
 
  private:
+  [[nodiscard]] bool decide_loss() noexcept {
+    const std::uint64_t index = seen_++;
+    const auto& list = faults_.drop_list;
+    if (burst_left_ > 0) {
+      --burst_left_;
+      return true;
+    }
+    if (faults_.drop_ppm != 0 && chance(burst_start_share())) {
+      burst_left_ = static_cast<std::uint32_t>(prng_.below(std::max(1U, faults_.drop_burst_max)));
+      return true;
+    }
+    return std::binary_search(list.begin(), list.end(), index);
+  }
+
   struct Held {
     Instant at;
     std::uint64_t id;
@@ -155,6 +187,8 @@ class LossyLane {
   std::uint64_t seen_ = 0;
   std::uint64_t next_id_ = 0;
   std::uint32_t burst_left_ = 0;
+  std::size_t passing_ahead_ = 0;  // packets decided to pass, and whether the one behind is lost
+  bool loss_ahead_ = false;
   std::vector<Held> held_;
 };
 
@@ -202,6 +236,7 @@ class Lossy {
   std::size_t rx_burst(Instant now, std::span<Packet> out) noexcept {
     send_due(now);
     if (rx_.idle()) return inner_.rx_burst(now, out);
+    if (rx_.only_drops()) return keep(out.first(inner_.rx_burst(now, out)));
     std::size_t n = 0;
     while (n < out.size() && rx_.due(now)) out[n++] = rx_.pop();
     while (n < out.size()) {
@@ -216,6 +251,7 @@ class Lossy {
   std::size_t tx_burst(Instant now, std::span<Packet> packets) noexcept {
     send_due(now);
     if (tx_.idle()) return inner_.tx_burst(now, packets);
+    if (tx_.only_drops()) return transmit_runs(now, packets);
     std::size_t n = 0;
     // A packet that is due and stuck means the inner ring is full: then the rest is refused.
     while (n < packets.size() && !tx_.full() && !tx_.due(now)) {
@@ -232,6 +268,40 @@ class Lossy {
 
  private:
   void release_one(Packet packet) noexcept { inner_.release({&packet, 1}); }
+
+  /// What lies between two lost packets leaves in one burst, as without faults: else the price of
+  /// small bursts would pass for that of losses.
+  std::size_t transmit_runs(Instant now, std::span<Packet> packets) noexcept {
+    std::size_t n = 0;
+    while (n < packets.size()) {
+      const std::size_t run = tx_.passing(packets.size() - n);
+      if (run == 0) {
+        tx_.on_lost();
+        release_one(std::move(packets[n++]));
+        continue;
+      }
+      const std::size_t accepted = inner_.tx_burst(now, packets.subspan(n, run));
+      tx_.on_passed(accepted);
+      n += accepted;
+      if (accepted < run) break;
+    }
+    return n;
+  }
+  /// Moves the received packets that are not lost to the front.
+  std::size_t keep(std::span<Packet> packets) noexcept {
+    std::size_t kept = 0;
+    for (auto& packet : packets) {
+      if (rx_.passing(1) == 0) {
+        rx_.on_lost();
+        release_one(std::move(packet));
+        continue;
+      }
+      rx_.on_passed(1);
+      if (&packets[kept] != &packet) packets[kept] = std::move(packet);
+      ++kept;
+    }
+    return kept;
+  }
 
   /// A packet that was not lost: repeated, corrupted, delayed, into the lane's queue.
   void pass(detail::LossyLane& lane, Instant now, Packet packet) noexcept {

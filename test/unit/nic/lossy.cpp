@@ -105,6 +105,67 @@ TEST_CASE("exactly the listed packets are lost", "[nic][lossy]") {
   CHECK(mark_of(got.back()) == 100);
 }
 
+namespace {
+
+/// Remembers the bursts it was given and takes only so many packets.
+struct BurstNic {
+  NicCapabilities capabilities() const noexcept { return inner->capabilities(); }
+  NicCounters counters() const noexcept { return inner->counters(); }
+  bool link_up() const noexcept { return inner->link_up(); }
+  std::size_t allocate(std::span<Packet> out) noexcept { return inner->allocate(out); }
+  void release(std::span<Packet> packets) noexcept { inner->release(packets); }
+  std::size_t wait_descriptors(std::span<int> out) noexcept { return inner->wait_descriptors(out); }
+  bool arm_wait() noexcept { return inner->arm_wait(); }
+  void disarm_wait() noexcept { inner->disarm_wait(); }
+  std::size_t rx_burst(Instant now, std::span<Packet> out) noexcept {
+    return inner->rx_burst(now, out);
+  }
+  std::size_t tx_burst(Instant now, std::span<Packet> packets) noexcept {
+    bursts->push_back(packets.size());
+    return inner->tx_burst(now, packets.first(std::min(*accepted, packets.size())));
+  }
+  SimNic* inner;
+  std::vector<std::size_t>* bursts;
+  std::size_t* accepted;
+};
+static_assert(Nic<BurstNic>);
+
+}  // namespace
+
+TEST_CASE("what lies between two lost packets leaves in one burst, in order", "[nic][lossy]") {
+  const std::size_t accepted_at_once = GENERATE(std::size_t{32}, std::size_t{3});
+  Pair net;
+  std::vector<std::size_t> bursts;
+  std::size_t accepted = accepted_at_once;
+  Lossy<BurstNic> nic(BurstNic{&net.a, &bursts, &accepted}, 1);
+  static constexpr std::array<std::uint64_t, 3> list{5, 6, 20};
+  LossyFaults faults;
+  faults.drop_list = list;
+  nic.set_tx(faults);
+  std::array<Packet, 32> packets;
+  REQUIRE(nic.allocate(packets) == packets.size());
+  for (std::uint32_t i = 0; i < packets.size(); ++i) {
+    const auto frame = ethernet(mac_a, mac_b, 100, i);
+    std::copy(frame.begin(), frame.end(), packets[i].storage().begin());
+    packets[i].set_length(100);
+  }
+  Instant now = start;
+  for (std::size_t sent = 0; sent < packets.size(); now += std::chrono::microseconds{1}) {
+    const std::size_t n = nic.tx_burst(now, std::span{packets}.subspan(sent));
+    REQUIRE(n > 0);
+    sent += n;
+  }
+  if (accepted_at_once == 32) CHECK(bursts == std::vector<std::size_t>{5, 13, 11});
+  CHECK(nic.tx_counters().dropped == list.size());
+  CHECK(nic.tx_counters().passed == packets.size() - list.size());
+  const auto got = receive(net.b, now + std::chrono::milliseconds{1});
+  std::vector<std::uint32_t> marks, expected;
+  for (const auto& frame : got) marks.push_back(mark_of(frame));
+  for (std::uint32_t i = 0; i < 32; ++i)
+    if (std::find(list.begin(), list.end(), i) == list.end()) expected.push_back(i);
+  CHECK(marks == expected);
+}
+
 TEST_CASE("repeated packets are equal copies", "[nic][lossy]") {
   LossyPair pair;
   LossyFaults faults;
