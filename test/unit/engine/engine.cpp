@@ -348,6 +348,24 @@ TEST_CASE("After a long gap no timer fires before a burst returned short", "[eng
   CHECK(world.b.engine.counters().late_turns > 0);
 }
 
+TEST_CASE("A turn sends one burst and receives one, so that answers do not wait for the rest",
+          "[engine]") {
+  Toys world;
+  REQUIRE(world.b.engine.listen(0, 7000));
+  const FlowKey key = world.connect();
+  world.run(100us);
+  for (int i = 0; i < 100; ++i)
+    REQUIRE(world.a.engine.submit(world.now, key, world.a.side.message(0, "x"), false));
+  const auto turn = [&](auto& host) { return host.engine.turn([&] { return world.now; }); };
+  CHECK(turn(world.a).sent == 32);
+  for (int i = 0; i < 5; ++i) (void)turn(world.a);
+  world.now += 1ms;
+  (void)turn(world.b);  // reads the clock
+  CHECK(turn(world.b).received == 32);
+  CHECK(world.b.engine.needs_turn());
+  CHECK(turn(world.b).received == 32);
+}
+
 TEST_CASE("What the NIC does not take is kept and sent later, in order", "[engine]") {
   EngineOptions options;
   options.tx_packets_per_turn = 64;
