@@ -17,6 +17,7 @@ class Blame {
     missing_ = lost;
   }
   void on_loss(std::uint32_t packets) noexcept { missing_ += packets; }
+  [[nodiscard]] bool any() const noexcept { return missing_ != 0; }
   /// True: nothing is missing any more.
   [[nodiscard]] bool clears(const LateSample& late) noexcept {
     if (late.oldest < from_) return false;

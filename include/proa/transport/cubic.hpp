@@ -63,7 +63,6 @@ class Cubic {
     last_ack_at_ = ack.now;
     if (ack.delivered < recovery_end_) return;  // sent before the last decrease
     if (ack.ce_marked != 0) return decrease_for_mark(ack.next_number);
-    grown_ = true;
     if (slow_start())
       grow_fast(ack);
     else if (ack.window_limited)
@@ -79,7 +78,9 @@ class Cubic {
   void on_late(const LateSample& late) noexcept {
     if (blame_.clears(late)) take_back();
   }
-  void on_spurious_timeout(Instant) noexcept { take_back(); }
+  void on_spurious_timeout(Instant) noexcept {
+    if (!blame_.any()) take_back();
+  }
 
   /// RFC 9438 4.8: one packet, then slow start.
   void on_persistent_congestion(Instant) noexcept {
@@ -175,12 +176,10 @@ class Cubic {
   void decrease(std::uint64_t beta_twentieths, std::uint64_t least,
                 std::uint64_t next_number) noexcept {
     fresh_ = false;
-    // Several decreases without growth between them are one to take back.
-    if (!undo_.valid || std::exchange(grown_, false)) {
-      undo_ = now_;
-      undo_.valid = true;
-      blame_.begin(recovery_end_, 0);
-    }
+    // Each is taken back for its own losses alone.
+    undo_ = now_;
+    undo_.valid = true;
+    blame_.begin(recovery_end_, 0);
     start_.finish();
     now_.prior = now_.window;
     // RFC 9438 4.7: fast convergence, room for new flows.
@@ -201,6 +200,7 @@ class Cubic {
     if (!undo_.valid) return;
     if (now_.window < undo_.window) now_ = undo_;
     now_.valid = undo_.valid = false;
+    forgive_ = false;
   }
 
   Windows now_;
@@ -214,7 +214,6 @@ class Cubic {
   bool fresh_ = true;
   bool after_timeout_ = false;
   bool forgive_ = false;  // losses of what was sent before persistent congestion are its part
-  bool grown_ = false;    // since the last decrease
 };
 static_assert(CongestionController<Cubic>);
 

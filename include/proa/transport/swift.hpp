@@ -48,7 +48,7 @@ class Swift {
   void on_ack(const AckSample& ack) noexcept {
     smoothed_rtt_ = ack.smoothed_rtt;
     now_ = ack.now;
-    if (std::exchange(forgive_, false)) decided_at_ = ack.next_number;
+    if (std::exchange(forgive_, false)) judge_anew_from(ack.next_number);
     judged_packets_ += ack.acked_packets;
     limited_ = limited_ || ack.window_limited;
     marked_ = marked_ || ack.ce_marked != 0;
@@ -58,8 +58,8 @@ class Swift {
 
   void on_loss(const LossSample& loss) noexcept {
     blame_.on_loss(loss.lost_packets);
-    if (forgive_ || loss.newest_lost < decided_at_)
-      return;  // sent before the last decrease: its cause
+    if (loss.newest_lost < judged_from_) return;  // sent before the last decrease: its cause
+    newest_lost_ = loss.newest_lost;
     lost_packets_ += loss.lost_packets;
     judged_packets_ += loss.lost_packets;
   }
@@ -67,17 +67,18 @@ class Swift {
   /// What was declared lost has arrived: it is no reason for a decrease to come, and one that was
   /// for nothing else is taken back.
   void on_late(const LateSample& late) noexcept {
-    if (late.oldest >= decided_at_) lost_packets_ -= std::min(lost_packets_, late.packets);
+    if (late.oldest >= judged_from_) lost_packets_ -= std::min(lost_packets_, late.packets);
     if (blame_.clears(late)) take_back();
   }
+  /// The path paused: what was lost before or meanwhile is judged like any other loss.
   void on_spurious_timeout(Instant) noexcept {
-    lost_packets_ = 0;
+    forgive_ = false;
     take_back();
   }
 
   /// Nothing came back for three probes: one packet, then start-up to half of what was.
   void on_persistent_congestion(Instant) noexcept {
-    remember_for_undo();
+    begin_undo();  // of its own: what was lost before may stay lost
     threshold_ = std::max(window_ / 2, 2 * one_packet());
     window_ = std::min(window_, one_packet());
     starting_ = true;
@@ -187,7 +188,8 @@ class Swift {
       decrease_for_loss(next_number);
     else if (!settling)
       decide(next_number);
-    if (judged_packets_ >= judged_packets_max) judged_packets_ = lost_packets_ = 0;
+    if (judged_packets_ >= judged_packets_max)
+      judge_anew_from(lost_packets_ != 0 ? newest_lost_ + 1 : judged_from_);
     round_end_ = next_number;
     worst_moment_ = Duration::zero();
     quietest_ = Duration::max();
@@ -301,7 +303,8 @@ class Swift {
 
   /// The lost share and an eighth more, at most half.
   void decrease_for_loss(std::uint64_t next_number) noexcept {
-    remember_for_undo();
+    // For losses of rounds in a row: one to take back.
+    if (undo_.window < window_) begin_undo();
     shrink(std::min(256ULL * lost_packets_ / judged_packets_ + 32, half_256 + 0ULL));
     end_start_up(next_number);
   }
@@ -321,7 +324,7 @@ class Swift {
   void end_start_up(std::uint64_t next_number) noexcept {
     starting_ = false;
     threshold_ = window_max;
-    decided_at_ = next_number;
+    judge_anew_from(next_number);
     decreased();
   }
   void decreased() noexcept {
@@ -329,6 +332,10 @@ class Swift {
     blind_rounds_ = 0;
     growing_since_ = now_;
     round_window_ = 0;
+  }
+  /// What was sent before the packet of this index has been judged.
+  void judge_anew_from(std::uint64_t index) noexcept {
+    judged_from_ = index;
     judged_packets_ = lost_packets_ = 0;
   }
 
@@ -337,11 +344,9 @@ class Swift {
     const std::uint32_t margin = std::min(1 + judged_packets_ / 8, 3U);
     return lost_packets_ > margin && 50 * (lost_packets_ - margin) > judged_packets_;
   }
-  /// Decreases in a row are one to take back.
-  void remember_for_undo() noexcept {
-    if (undo_.window >= window_) return;
+  void begin_undo() noexcept {
     undo_ = {window_, threshold_, starting_};
-    blame_.begin(decided_at_, lost_packets_);
+    blame_.begin(judged_from_, lost_packets_);
   }
   void take_back() noexcept {
     if (undo_.window <= window_) return;
@@ -363,9 +368,10 @@ class Swift {
   std::uint64_t refill_ = 0;              // the window after the round that drains; 0: none
   std::uint64_t round_window_ = 0;        // in start-up: at the end of the last round; 0: none
   Undo undo_;
-  Blame blame_;                   // of what `undo_` takes back
-  std::uint64_t round_end_ = 0;   // a round ends when a packet of this index is acknowledged
-  std::uint64_t decided_at_ = 0;  // index of the first packet sent after the last decrease
+  Blame blame_;                    // of what `undo_` takes back
+  std::uint64_t round_end_ = 0;    // a round ends when a packet of this index is acknowledged
+  std::uint64_t judged_from_ = 0;  // losses of packets from this index on are still to be judged
+  std::uint64_t newest_lost_ = 0;  // index, if lost_packets_ is not 0
   std::uint32_t packet_bytes_ = 1472;
   std::uint32_t judged_packets_ = 0;  // acknowledged or lost since loss was last judged
   std::uint32_t lost_packets_ = 0;

@@ -176,6 +176,40 @@ TEST_CASE("what was lost before a decrease, and a mark, are no reasons to take i
   CHECK(marked.controller.window_bytes() == reduced);
 }
 
+TEST_CASE("CUBIC takes back what a spurious timeout cost, not what was lost before it",
+          "[rfc9438-4.9][rfc3522]") {
+  Driver<Cubic> d = avoiding(1000);
+  d.round(10ms);
+  d.lose(1, d.next - 1);  // it stays away
+  const std::uint32_t reduced = d.controller.window_bytes();
+  d.controller.on_persistent_congestion(d.now);
+  REQUIRE(d.packets() == 1);
+  d.controller.on_spurious_timeout(d.now);
+  CHECK(d.controller.window_bytes() == reduced);
+}
+
+TEST_CASE("what a timeout was for stays lost: then it was none for nothing",
+          "[rfc9438-4.9][rfc3522]") {
+  Driver<Cubic> d = avoiding(1000);
+  d.round(10ms);
+  d.controller.on_persistent_congestion(d.now);
+  d.lose(1, d.next - 1);
+  d.controller.on_spurious_timeout(d.now);
+  CHECK(d.packets() == 1);
+}
+
+TEST_CASE("after a spurious timeout losses count again", "[rfc9438-4.9]") {
+  Driver<Cubic> d = avoiding(1000);
+  d.round(10ms);
+  const double before = in_packets(d.controller);
+  d.controller.on_persistent_congestion(d.now);
+  d.controller.on_spurious_timeout(d.now);
+  REQUIRE(in_packets(d.controller) == Approx(before));
+  d.ack(1, 10ms, false);
+  d.lose(1, d.next - 1);
+  CHECK(in_packets(d.controller) == Approx(0.7 * before).epsilon(0.001));
+}
+
 TEST_CASE("time in which the application was the limit is no time on the curve", "[rfc9438-4.2]") {
   Driver<Cubic> d = avoiding(1000);
   d.round(10ms);

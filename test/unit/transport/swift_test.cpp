@@ -321,6 +321,58 @@ TEST_CASE("persistent congestion costs all but one packet and half comes back qu
   CHECK(undone.packets() == before);
 }
 
+TEST_CASE("Swift takes back what a spurious timeout cost, not what was lost before it",
+          "[rfc3522]") {
+  Driver<Swift> d = settled(100);
+  d.lose(20, d.next - 1);
+  d.round(100us);
+  const std::uint32_t reduced = d.controller.window_bytes();  // for losses that stay away
+  d.controller.on_persistent_congestion(d.now);
+  REQUIRE(d.packets() == 1);
+  d.controller.on_spurious_timeout(d.now);
+  CHECK(d.controller.window_bytes() == reduced);
+}
+
+TEST_CASE("what is lost around a spurious timeout is judged like any other loss", "[rfc3522]") {
+  enum class Lost { before, meanwhile, after };
+  for (const Lost when : {Lost::before, Lost::meanwhile, Lost::after}) {
+    Driver<Swift> d = settled(100);
+    d.round(100us);
+    const std::uint32_t before = d.controller.window_bytes();
+    const auto lose_if = [&](Lost now) {
+      if (when == now) d.lose(20, d.next - 1);
+    };
+    lose_if(Lost::before);
+    d.controller.on_persistent_congestion(d.now);
+    lose_if(Lost::meanwhile);
+    d.controller.on_spurious_timeout(d.now);
+    REQUIRE(d.controller.window_bytes() == before);
+    d.ack(1, 100us, false);
+    lose_if(Lost::after);
+    d.round(100us, false);
+    CAPTURE(static_cast<int>(when));
+    CHECK(d.controller.window_bytes() < before);
+  }
+}
+
+TEST_CASE("what was lost before losses were counted anew and comes late is none of the new ones") {
+  Driver<Swift> d = settled(100);
+  d.round(100us);
+  const std::uint64_t old = d.next - 1;
+  for (int i = 0; i < 11; ++i) {  // after 256 packets a new count begins
+    if (i < 8 && i % 2 == 0) d.lose(3, d.next - 1);
+    d.round(100us, false);
+  }
+  const std::uint32_t before = d.controller.window_bytes();
+  d.lose(12, d.next - 1);
+  d.arrive_late(12, old);
+  d.round(100us, false);
+  const std::uint32_t after = d.controller.window_bytes();
+  CHECK(after < before);
+  d.arrive_late(12, old);
+  CHECK(d.controller.window_bytes() == after);
+}
+
 TEST_CASE("below one packet per round the interval is longer than the round") {
   Driver<Swift> d;
   d.round(100us);
