@@ -32,10 +32,13 @@ std::uint64_t cycles() noexcept { return 0; }
 bool cycles_are_invariant() noexcept { return false; }
 #endif
 
-constexpr std::int64_t calibration_ns = 200'000;     // 50 ns of jitter in it are 250 ppm ...
-constexpr std::int64_t first_reanchor_ns = 500'000;  // ... so consult soon, then less often
+struct Clocks {
+  static std::uint64_t cycles() noexcept { return proa::cycles(); }
+  static std::int64_t ns() noexcept { return system_ns(); }
+};
+
+constexpr std::int64_t first_reanchor_ns = 500'000;  // the first rate is rough: consult soon
 constexpr std::int64_t reanchor_ns = 50'000'000;
-constexpr std::uint64_t uninterrupted_cycles = 1000;
 constexpr double jump_ns = 1e6;  // less is an interruption between two readings
 
 }  // namespace
@@ -78,32 +81,14 @@ void CycleLine::anchor(std::uint64_t cycles, std::int64_t ns) noexcept {
 }
 
 CycleClock::CycleClock() noexcept {
-  if (!cycles_are_invariant()) return;
-  const std::int64_t begin_ns = system_ns();
-  line_.anchor(cycles(), begin_ns);
-  while (system_ns() - begin_ns < calibration_ns) {
-  }
-  anchor();
-}
-
-void CycleClock::anchor() noexcept {
-  // Both clocks at one moment: read again if this thread was interrupted in between.
-  std::int64_t ns = 0;
-  std::uint64_t at = 0;
-  for (int attempt = 0; attempt < 5; ++attempt) {
-    const std::uint64_t before = cycles();
-    ns = system_ns();
-    at = cycles();
-    if (at - before < uninterrupted_cycles) break;
-  }
-  line_.anchor(at, ns);
+  if (cycles_are_invariant()) line_.begin_by(Clocks{});
 }
 
 Instant CycleClock::operator()() noexcept {
   if (!line_.ready()) return monotonic_now();
   std::uint64_t now = cycles();
   if (line_.is_stale(now)) {
-    anchor();
+    line_.anchor_by(Clocks{});
     now = cycles();
   }
   return Instant{Duration{line_.at(now)}};

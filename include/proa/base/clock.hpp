@@ -19,6 +19,27 @@ class CycleLine {
  public:
   /// Both clocks at one moment, as often as is_stale() says. The first pair sets the origin.
   void anchor(std::uint64_t cycles, std::int64_t ns) noexcept;
+  /// The same by clocks.cycles() and clocks.ns(), read again if this thread was interrupted in
+  /// between.
+  template <class Clocks>
+  void anchor_by(Clocks&& clocks) noexcept {
+    std::int64_t ns = 0;
+    std::uint64_t at = 0;
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      const std::uint64_t before = clocks.cycles();
+      ns = clocks.ns();
+      at = clocks.cycles();
+      if (at - before < uninterrupted_cycles) break;
+    }
+    anchor(at, ns);
+  }
+  /// The first two pairs: ready() from then on.
+  template <class Clocks>
+  void begin_by(Clocks&& clocks) noexcept {
+    anchor_by(clocks);
+    for (const std::int64_t from = system_ns_; clocks.ns() - from < calibration_ns;) continue;
+    anchor_by(clocks);
+  }
   /// Also when the counter jumped back (a migrated machine).
   [[nodiscard]] bool is_stale(std::uint64_t cycles) const noexcept {
     return cycles - anchor_cycles_ > stale_after_cycles_;
@@ -33,6 +54,9 @@ class CycleLine {
   [[nodiscard]] bool ready() const noexcept { return rate_ != 0; }
 
  private:
+  static constexpr std::int64_t calibration_ns = 200'000;  // 50 ns of jitter in it are 250 ppm
+  static constexpr std::uint64_t uninterrupted_cycles = 1000;
+
   [[nodiscard]] bool jumped(std::uint64_t cycles, std::int64_t ns) const noexcept;
 
   std::uint64_t anchor_cycles_ = 0;
@@ -55,8 +79,6 @@ class CycleClock {
   [[nodiscard]] Instant operator()() noexcept;
 
  private:
-  void anchor() noexcept;
-
   CycleLine line_;
 };
 

@@ -38,6 +38,31 @@ constexpr std::uint64_t cycles_at(std::int64_t ns) {
 
 }  // namespace
 
+TEST_CASE("an interruption between two readings of a cycle clock's beginning is noticed",
+          "[clock]") {
+  struct Clocks {
+    std::int64_t at = 1'000'000;
+    int interrupted = 0, reading = 0;
+    void pass() { at += ++reading == interrupted ? 3'000'000 : 20; }
+    std::uint64_t cycles() { return pass(), cycles_at(at); }
+    std::int64_t ns() { return pass(), at; }
+  };
+  for (int interrupted = 1; interrupted <= 6; ++interrupted) {
+    CAPTURE(interrupted);
+    Clocks clocks{.interrupted = interrupted};
+    CycleLine line;
+    line.begin_by(clocks);
+    REQUIRE(line.ready());
+    std::int64_t off = 0;
+    for (int i = 0; i < 1000; ++i) {
+      const std::uint64_t cycles = clocks.cycles();
+      off = std::max(off, std::abs(line.at(cycles) - clocks.at));
+      if (line.is_stale(cycles)) line.anchor_by(clocks);
+    }
+    CHECK(off < 1000);
+  }
+}
+
 TEST_CASE("a cycle clock that ran ahead goes on, slower, until the system's has caught up",
           "[clock]") {
   CycleLine line;
