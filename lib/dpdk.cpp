@@ -141,9 +141,8 @@ void add_up(DpdkQueue& q, const NicCounters& now) noexcept {
   keep(&NicCounters::rx_no_buffer);
 }
 
-/// Nothing new while the gate is closed.
+/// Inside the gate.
 void ask_driver(DpdkQueue& q) noexcept {
-  if (!q.enter()) return;
   rte_eth_stats stats{};
   NicCounters now;
   if (rte_eth_stats_get(q.port_id, &stats) == 0) {
@@ -153,7 +152,6 @@ void ask_driver(DpdkQueue& q) noexcept {
     now.rx_no_buffer = stats.rx_nombuf;
     add_up(q, now);
   }
-  q.gate.leave();
 }
 
 /// Of the queue pair, and of the port for its first one.
@@ -161,7 +159,6 @@ NicCounters count(DpdkQueue& q) noexcept {
   NicCounters counters = q.counters;
   // Drivers count losses by port: the first queue pair reports them, so that a sum is right.
   if (q.queue_id != 0) return counters;
-  ask_driver(q);
   counters.rx_missed += q.driver_before.rx_missed + q.driver.rx_missed;
   counters.rx_errors += q.driver_before.rx_errors + q.driver.rx_errors;
   counters.tx_errors += q.driver_before.tx_errors + q.driver.tx_errors;
@@ -172,6 +169,15 @@ NicCounters count(DpdkQueue& q) noexcept {
   counters.removals = events.removals.load(std::memory_order_relaxed);
   counters.reopened = events.reopened.load(std::memory_order_relaxed);
   return counters;
+}
+
+/// The same, anew from the driver unless the gate is closed.
+NicCounters count_anew(DpdkQueue& q) noexcept {
+  if (q.queue_id == 0 && q.enter()) {
+    ask_driver(q);
+    q.gate.leave();
+  }
+  return count(q);
 }
 
 NicCounters less(NicCounters from, const NicCounters& former) noexcept {
@@ -200,15 +206,28 @@ DpdkQueue::~DpdkQueue() {
   if (queue_id < port->pairs.size()) port->pairs[queue_id] = DpdkPort::Pair::given_back;
 }
 
+void DpdkQueue::inherit() noexcept {
+  former = count(*this);  // what happened to the port; its driver is asked later
+  inherited = true;
+  gate.expect_renewal();
+  if (enter()) gate.leave();
+}
+
+/// Inside the gate.
 void DpdkQueue::begin_anew() noexcept {
-  for (unsigned left = port->rx_descriptors; left != 0;) {
-    const auto got =
-        receive(*this, std::span{stash}.first(std::min<std::size_t>(left, stash.size())));
+  for (std::size_t left = port->rx_descriptors; left != 0;) {
+    const auto want = static_cast<std::uint16_t>(std::min(left, stash.size()));
+    const auto got = rte_eth_rx_burst(port_id, queue_id, stash.data(), want);
     if (got == 0) break;
     give_back(*this, std::span{stash}.first(got));
-    left -= got;
+    left -= std::min<std::size_t>(left, got);
   }
-  former = count(*this);
+  if (queue_id != 0) return;
+  ask_driver(*this);
+  former.rx_missed = driver.rx_missed;
+  former.rx_errors = driver.rx_errors;
+  former.tx_errors = driver.tx_errors;
+  former.rx_no_buffer = driver.rx_no_buffer;
 }
 
 }  // namespace detail
@@ -224,7 +243,7 @@ NicCapabilities DpdkNic::capabilities() const noexcept {
   return out;
 }
 
-NicCounters DpdkNic::counters() const noexcept { return less(count(*queue_), queue_->former); }
+NicCounters DpdkNic::counters() const noexcept { return less(count_anew(*queue_), queue_->former); }
 
 bool DpdkNic::link_up() const noexcept { return queue_->port->link_up(); }
 

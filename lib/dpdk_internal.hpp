@@ -72,6 +72,8 @@ class PollerGate {
       expected_ = state;
       return enter();
     }
+    /// As if the port had been renewed: the next enter() is refused.
+    void expect_renewal() noexcept { expected_ -= 2; }
 
    private:
     friend class PollerGate;
@@ -223,8 +225,9 @@ struct DpdkQueue {
   DpdkQueue& operator=(const DpdkQueue&) = delete;
   /// Gives its packets back, then itself to its port.
   ~DpdkQueue();
-  /// Frames for the former owner are nobody's, nor is what they counted.
-  void begin_anew() noexcept;
+  /// Somebody had it before: frames for him are nobody's, nor is what he counted. As soon as the
+  /// gate is open.
+  void inherit() noexcept;
   PollerGate::Pass gate;
   /// Inside the gate: what the port is now that it was opened again.
   void follow_port() noexcept {
@@ -237,8 +240,10 @@ struct DpdkQueue {
       return true;
     if (!gate.enter_renewed()) return false;
     follow_port();
+    if (std::exchange(inherited, false)) begin_anew();
     return true;
   }
+  void begin_anew() noexcept;
   rte_mempool* pool = nullptr;
   std::uint16_t port_id = 0;
   std::uint16_t queue_id = 0;
@@ -246,6 +251,7 @@ struct DpdkQueue {
   bool checksum_flags = false;    // the port was configured with a transmit checksum offload
   bool receives_own_pool = true;  // not when adopted: then frames come from the program's pool
   bool registered = false;        // tried to register the thread
+  bool inherited = false;         // what the former owner left is still here
   std::uint32_t stashed = 0;
   NicCounters counters;
   NicCounters driver, driver_before;  // as the driver counts, and before it began anew

@@ -209,7 +209,7 @@ tl::expected<DpdkNic, std::string> Port<DpdkNic>::take_queue() {
                            port_->device + " are taken: open the port with more."};
   const auto queue = static_cast<std::uint16_t>(free - pairs.begin());
   auto made = detail::make_queue(port_, queue, port_->pools[queue]);
-  if (std::exchange(*free, Pair::taken) == Pair::given_back) made->begin_anew();
+  if (std::exchange(*free, Pair::taken) == Pair::given_back) made->inherit();
   return DpdkNic{std::move(made)};
 }
 

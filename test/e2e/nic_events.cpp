@@ -285,6 +285,85 @@ TEST_CASE("frames the kernel had no room for are counted, and what follows arriv
                  {on_wire(DpdkDriver::af_packet), look_late}, &*hosts) == "");
 }
 
+TEST_CASE("a queue pair taken again while the cable is out is empty and counts from zero",
+          "[nic][root]") {
+  auto hosts = TwoHosts::make();
+  REQUIRE(hosts);
+  constexpr std::size_t more_than_fits = 4000;
+  auto sender = ChildProcess::start([&](Control& control) {
+    hosts->enter(0);
+    auto port = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
+    auto nic = port ? port->take_queue() : tl::unexpected{port.error()};
+    control.send(Verdict{nic ? "" : nic.error()});
+    if (!nic || !control.receive<char>()) return 1;
+    bench::RawLink link{*nic};
+    while (link.sent() < more_than_fits) link.send(32, 100);
+    control.send(Verdict{});
+    if (!control.receive<char>()) return 1;
+    while (!control.ready()) {
+      link.send(1, 100);
+      ::usleep(1000);
+    }
+    return 0;
+  });
+  auto owner = ChildProcess::start([&](Control& control) {
+    hosts->enter(1);
+    const auto turn = [&](const std::string& said) {
+      control.send(Verdict{said});
+      return said.empty() && control.receive<char>();
+    };
+    auto port = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
+    auto nic = port ? port->take_queue() : tl::unexpected{port.error()};
+    if (!turn(nic ? "" : nic.error())) return 1;
+    const bool missed = soon([&] { return nic->counters().rx_missed > 100; });
+    { const DpdkNic gone = std::move(*nic); }
+    if (!turn(missed ? "" : "nothing is missed")) return 1;
+    if (!turn(soon([&] { return !port->link_up(); }) ? "" : "the cable is not out")) return 1;
+    nic = port->take_queue();
+    if (!turn(nic ? "" : nic.error())) return 1;
+    bench::RawLink link{*nic};
+    std::uint64_t first = 0;
+    const auto note = [&](std::uint64_t number, std::span<const std::byte>) {
+      if (first == 0) first = number + 1;
+    };
+    const bool received = soon([&] { return link.receive(note) != 0; });
+    const auto counted = nic->counters().rx_missed;
+    turn(!received                ? "nothing arrives"
+         : first < more_than_fits ? "frames for the former owner"
+         : counted != 0           ? "it counts " + std::to_string(counted) + " for the former"
+                                  : "");
+    return 0;
+  });
+  REQUIRE((sender && owner));
+  const auto cable = [&](const char* way) {
+    auto child = ChildProcess::start([&](Control&) {
+      hosts->enter(0);
+      return std::system((std::string{"ip link set wire0 "} + way).c_str()) == 0 ? 0 : 1;
+    });
+    REQUIRE(child);
+    REQUIRE(child->stop(10s) == 0);
+  };
+  CHECK(heard(*sender) == "");
+  CHECK(heard(*owner) == "");
+  sender->control().send('f');
+  CHECK(heard(*sender) == "");
+  owner->control().send('m');  // what was flooded is missed
+  CHECK(heard(*owner) == "");
+  cable("down");
+  owner->control().send('o');
+  CHECK(heard(*owner) == "");
+  owner->control().send('t');
+  CHECK(heard(*owner) == "");
+  cable("up");
+  sender->control().send('s');
+  owner->control().send('r');
+  CHECK(heard(*owner) == "");
+  sender->control().send('e');
+  owner->control().send('e');
+  CHECK(sender->stop(5s) == 0);
+  CHECK(owner->stop(5s) == 0);
+}
+
 TEST_CASE("a driver that asks for a reset or loses its device is set up anew", "[nic]") {
   auto child = ChildProcess::start([](Control& control) {
     control.send(Verdict{events_of_a_driver()});
