@@ -30,7 +30,7 @@ enum class Reason : std::uint8_t {
   reset_by_peer = 35,          // the peer reset the flow
   connection_refused = 36,     // nobody listens on that application port
   handshake_timeout = 37,      // no answer to SYN until the deadline
-  peer_unreachable = 38,       // no answer to the neighbour resolution until the deadline
+  peer_unreachable = 38,       // the next hop to it was asked for and did not answer
   idle_timeout = 39,           // silence past the idle limit
   close_deadline = 40,         // `close` could not deliver everything in time
   protocol_error = 41,         // the peer sent what no correct peer sends
@@ -38,6 +38,7 @@ enum class Reason : std::uint8_t {
   application_gone = 43,       // the application exited or was killed
   channel_violation = 44,      // the application broke the shared-memory protocol
   stack_shutdown = 45,         // the stack or sidecar was shut down
+  cannot_send = 46,            // not even the SYN could leave this host until the deadline
 };
 
 [[nodiscard]] constexpr std::string_view text(Reason reason) noexcept {
@@ -97,6 +98,8 @@ enum class Reason : std::uint8_t {
       return "the application broke the shared-memory protocol";
     case stack_shutdown:
       return "the stack was shut down";
+    case cannot_send:
+      return "this host could not send: its packets or its NIC's queue were used up";
   }
   return "unknown reason";  // a value from a newer peer
 }

@@ -200,7 +200,6 @@ class Engine {
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
   static constexpr Duration link_look_every = std::chrono::milliseconds{100};
-  static constexpr Duration cannot_send_patience = std::chrono::milliseconds{10};
 
   // turn.hpp, in the order of a turn
   [[nodiscard]] bool must_transmit() const noexcept {

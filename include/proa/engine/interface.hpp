@@ -129,6 +129,11 @@ class Interface {
     return resolve(headers, headers.peer(), now);
   }
 
+  /// After another answer than `ready`: whether the next hop was asked for, so that it is to blame.
+  [[nodiscard]] bool has_asked(const HeaderTemplate& headers) const noexcept {
+    return headers.slot_ == Neighbours::no_slot || neighbours_.was_asked(headers.slot_);
+  }
+
   /// Packets with these headers remain unanswered: perhaps the next hop is another station now.
   void doubt(const HeaderTemplate& headers, Instant now) noexcept {
     if (headers.slot_ != Neighbours::no_slot) neighbours_.doubt(headers.slot_, now);

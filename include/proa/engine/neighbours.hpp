@@ -69,6 +69,11 @@ class Neighbours {
     return {Reach::ready, slot, entry->mac};
   }
 
+  /// Whether a request for it was written since it is looked for: none is without a free packet.
+  [[nodiscard]] bool was_asked(std::uint16_t slot) const noexcept {
+    return entries_[slot].state != State::asking || entries_[slot].attempts != 0;
+  }
+
   /// A packet goes to this neighbour: keeps the entry from eviction, re-checks it when it is old.
   void touch(std::uint16_t slot, Instant now) noexcept {
     Entry& entry = entries_[slot];

@@ -187,7 +187,8 @@ void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
   const auto fire = [this](std::uint32_t slot) {
     Slot& host = flows_[slot];
     if (host.flow.next_timeout() <= now_) {
-      host.flow.handle_timeout(now_);
+      const bool waits = host.send_list == detail::SendList::waiting_for_neighbour;
+      host.flow.handle_timeout(now_, waits && interface_.has_asked(host.header));
       try_fresh_path(slot);
       // It asks for its neighbour again: a failed one is resolved anew.
       if (host.send_list == detail::SendList::waiting_for_neighbour) leave_send_list(slot);

@@ -54,6 +54,8 @@ static_assert(std::is_trivially_copyable_v<Error>);
           return std::errc::message_size;
         case Reason::out_of_memory:
           return std::errc::not_enough_memory;
+        case Reason::cannot_send:
+          return std::errc::no_buffer_space;
         case Reason::port_in_use:
           return std::errc::address_in_use;
         case Reason::no_route:

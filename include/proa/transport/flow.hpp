@@ -112,7 +112,8 @@ class Flow {
     if (is_established(state_) && mtu_.packet_bytes() > mtu_.base())
       want_control(PacketContent::ping);
   }
-  void handle_timeout(Instant now) noexcept;
+  /// `next_hop_silent`: it may not send because its next hop does not answer.
+  void handle_timeout(Instant now, bool next_hop_silent = false) noexcept;
   [[nodiscard]] Instant next_timeout() const noexcept { return timers_.next(); }
 
   // ---- its paths, which are the engine's: here only what they mean for the flow
@@ -305,15 +306,15 @@ void Flow<Memory, Policy>::arm_timers(Instant now) noexcept {
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
-void Flow<Memory, Policy>::handle_timeout(Instant now) noexcept {
+void Flow<Memory, Policy>::handle_timeout(Instant now, bool next_hop_silent) noexcept {
   if (timers_.take_expired(FlowTimer::deadline, now)) {
     if (!is_alive(state_)) return end(now, FlowInput::linger_over, reason_, Reason::none);
     if (state_ == FlowState::closing)
       return end(now, FlowInput::reset, Reason::close_deadline, Reason::close_deadline);
-    // Not even a SYN could leave: nobody answers for the address.
     const bool mute = state_ == FlowState::syn_sent && handshakes_sent_ == 0;
-    return end(now, FlowInput::gone_silent,
-               mute ? Reason::peer_unreachable : Reason::handshake_timeout, Reason::none);
+    const Reason unsent = next_hop_silent ? Reason::peer_unreachable : Reason::cannot_send;
+    return end(now, FlowInput::gone_silent, mute ? unsent : Reason::handshake_timeout,
+               Reason::none);
   }
   if (timers_.take_expired(FlowTimer::idle, now))
     return end(now, FlowInput::gone_silent, Reason::idle_timeout, Reason::none);

@@ -130,6 +130,44 @@ TEST_CASE("A connect to a host that does not exist ends as unreachable at its de
   CHECK(world.a.engine.flow_count() == 0);
 }
 
+TEST_CASE("A connect for which no packet is left is told of this host, not of the peer",
+          "[engine]") {
+  World<DefaultPolicy> world;
+  std::vector<Packet> taken(4096);
+  std::size_t count = 0;
+  const auto take_all_but = [&](std::size_t left) {
+    count += world.a.nic.allocate(std::span{taken}.subspan(count, taken.size() - count - left));
+  };
+  const auto reason_of_connect = [&] {
+    REQUIRE(world.a.engine.connect(world.now, {}, {world.b.address, 7000}, world.now + 50ms));
+    for (int i = 0; i < 100; ++i) {
+      take_all_but(0);
+      world.run(1ms, 100us);
+    }
+    const auto closed = world.a.side.take(FlowEventKind::closed);
+    REQUIRE(closed.size() == 1);
+    return closed[0].reason;
+  };
+  SECTION("not even for the question where the peer is") {
+    CHECK(reason_of_connect() == Reason::cannot_send);
+  }
+  SECTION("although it is known where the peer is") {
+    take_all_but(40);
+    REQUIRE(world.b.engine.listen(0, 7000));
+    const FlowKey flow = world.connect();
+    REQUIRE(world.a.side.take(FlowEventKind::connected).size() == 1);
+    world.a.port.set_link({.bits_per_second = 1000});  // what is sent stays with the NIC
+    for (int i = 0; i < 40; ++i) {                     // the engine has taken some in advance
+      REQUIRE(world.a.engine.submit(world.now, flow, world.a.side.message(0, "x"), false));
+      take_all_but(0);
+      world.run(1us);
+    }
+    REQUIRE(world.a.engine.counters().tx_pool_empty > 0);
+    CHECK(reason_of_connect() == Reason::cannot_send);
+  }
+  world.a.nic.release(std::span{taken}.first(count));
+}
+
 TEST_CASE("Packets of forgotten flows are answered with unknown flow, at a limited rate",
           "[engine]") {
   EngineOptions options;

@@ -139,7 +139,7 @@ class ToyFlow {
     return (state_ == FlowState::syn_sent && now >= next_syn_) || reply_syn_ack_ ||
            (established() && !queue_.empty());
   }
-  void handle_timeout(Instant now) noexcept {
+  void handle_timeout(Instant now, bool) noexcept {
     ++timeouts;
     if (now >= linger_) state_ = FlowState::finished;
     if (now >= linger_) linger_ = never;

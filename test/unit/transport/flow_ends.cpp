@@ -7,16 +7,18 @@ using namespace proa;
 using proa::test::FlowPair;
 
 TEST_CASE("a connect whose SYN never left is told when its deadline passes") {
-  FlowPair<> pair;
-  pair.connect(pair.now + 5ms);
-  auto& flow = *pair.side[0].flow;
-  pair.now += 5ms;
-  flow.handle_timeout(pair.now);
-  const auto event = flow.poll_event();
-  REQUIRE(event);
-  CHECK(event->kind == FlowEventKind::closed);
-  CHECK(event->reason == Reason::peer_unreachable);
-  CHECK(flow.finished());
+  for (const bool next_hop_silent : {true, false}) {
+    FlowPair<> pair;
+    pair.connect(pair.now + 5ms);
+    auto& flow = *pair.side[0].flow;
+    pair.now += 5ms;
+    flow.handle_timeout(pair.now, next_hop_silent);
+    const auto event = flow.poll_event();
+    REQUIRE(event);
+    CHECK(event->kind == FlowEventKind::closed);
+    CHECK(event->reason == (next_hop_silent ? Reason::peer_unreachable : Reason::cannot_send));
+    CHECK(flow.finished());
+  }
 }
 
 TEST_CASE("a reset flow acknowledges no message it will not deliver") {
