@@ -4,7 +4,7 @@
 usage: every_oracle.py SIM_FOLDER     (--list: what covers what)
 
 An oracle is a message given to demand(), fail(), wrong(), note(), FAIL(), a failure that is thrown or assigned, or a
-CHECK of a header. It is covered by a symptom of planted_bugs.py, planted_rows.py or toy.hpp when
+CHECK of a header. It is covered by a symptom of planted_bugs.py, planted_rows.py or toy_bugs.hpp when
 - the bug has no other symptom: a choice of several proves none of them;
 - the program that has to catch the bug includes the oracle's header;
 - no other oracle of that program says the same.
@@ -67,7 +67,7 @@ def canaries(folder):
     for bug in ROWS:
         if len(bug.symptoms) == 1:
             yield from ((PROGRAM_OF[row], bug.symptoms[0]) for row in bug.rows)
-    toy = (folder / "toy.hpp").read_text(encoding="utf-8")
+    toy = (folder / "toy_bugs.hpp").read_text(encoding="utf-8")
     symptoms = argument(toy, toy.index("bug_symptoms{") + len("bug_symptoms{"))
     yield from (("canaries", symptom) for symptom in STRING.findall(symptoms) if symptom)
 
@@ -80,7 +80,7 @@ def speaks_of(symptom, parts):
 def cover(folder):
     """Every oracle, as (header, parts), with the canaries that cover it."""
     oracles = {(path.name, parts): set()
-               for path in sorted(folder.glob("*.hpp")) if path.name != "toy.hpp"
+               for path in sorted(folder.glob("*.hpp")) if not path.name.startswith("toy")
                for parts in messages(path.read_text(encoding="utf-8"))}
     for program, symptom in sorted(set(canaries(folder))):
         headers = includes(folder, f"{program}.cpp", set())

@@ -2,41 +2,18 @@
 // What happens when is the caller's business: World plays a seed's plan, the rows of TEST-MATRIX
 // part A play theirs.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <proa/mem/scratch_pool.hpp>
-
-#include "application.hpp"
-#include "checked_memory.hpp"
 #include "narrator.hpp"
-#include "plan.hpp"
+#include "scene_parts.hpp"
 #include "wire.hpp"
 
 namespace proa::sim {
-
-struct RunOptions {
-  bool print = false;
-  std::uint32_t audit_every = 16;  // calls between two looks at broken_invariant(), which is O(n)
-};
-
-/// What a flow is made of, for the traits that make it.
-template <class Options>
-struct FlowSetup {
-  const Options* options;  // the host's; outlives its flows
-  CheckedMemory* memory;
-  ScratchPool* scratch;
-  const Plan* plan;
-  std::uint32_t pair;
-  std::uint64_t seed;
-  Instant now;
-  Instant deadline;
-};
-
-inline constexpr std::uint32_t client = 0, server = 1;  // hosts
 
 /// `Traits` names the endpoint under test (see transport_traits.hpp and toy.hpp):
 /// - Flow: the API of transport/flow.hpp; Options and options(plan): what flows of a host share;
@@ -121,7 +98,7 @@ class Scene {
     note("heal");
     wire_.heal();
     if (!run_until([&] { return everything_arrived(); }, now_ + convergence_limit))
-      fail("no convergence after healing: " + missing());
+      fail("no convergence after healing: " + missing(pairs_));
   }
   void demand_ends() {
     if (!run_until([&] { return all_ended(); }, now_ + silence_limit))
@@ -196,26 +173,8 @@ class Scene {
   static constexpr std::uint32_t same_instant_max = 20'000;
   static constexpr std::uint64_t steps_max = 5'000'000;
 
-  struct Host {
-    explicit Host(const Plan& plan)
-        : memory(HeapMemory::Options{std::uint64_t{64} << 20U, plan.receive_bytes,
-                                     plan.message_bytes_max}),
-          scratch(std::uint64_t{64} << 20U),
-          options(Traits::options(plan)) {}
-    CheckedMemory memory;
-    CheckedMemory* memory_pointer = &memory;
-    ScratchPool scratch;
-    typename Traits::Options options;
-    Instant stalled_until{};
-    Instant stalled_since{};
-    bool settled = false;  // it had nothing more to do when time passed last
-    std::vector<std::uint32_t> waiting_for_memory;  // pairs, first come first served
-  };
-  struct Pair {
-    std::array<std::unique_ptr<Flow>, 2> flow;
-    std::array<std::unique_ptr<Application>, 2> app;
-    bool server_came = false;
-  };
+  using Host = SceneHost<Traits>;
+  using Pair = ScenePair<Traits>;
 
   void step(Instant at) {
     demand(++steps_ < steps_max, "too many steps: something spins");
@@ -390,24 +349,6 @@ class Scene {
       for (const auto& flow : pair.flow)
         if (flow && !flow->finished()) return false;
     return true;
-  }
-  [[nodiscard]] std::string missing() const {
-    std::string out;
-    for (std::uint32_t pair = 0; pair < pairs(); ++pair)
-      for (std::uint32_t host = 0; host < 2; ++host) {
-        const auto& from = app(host, pair);
-        const auto& to = app(1 - host, pair);
-        if (from.all_submitted() && to.received() == from.submitted() && from.all_told()) continue;
-        (out += "pair ") += std::to_string(pair);
-        (out += " from host ") += std::to_string(host);
-        (out += ": ") += std::to_string(from.submitted());
-        (out += " submitted, ") += std::to_string(to.received());
-        out += " received";
-        if (!from.all_submitted()) out += ", more to submit";
-        if (!from.all_told()) out += ", sent not told";
-        out += "; ";
-      }
-    return out;
   }
   void audit(const Flow& flow) {
     if (++calls_ % options_.audit_every != 0) return;

@@ -11,83 +11,10 @@
 #include <proa/base/bytes.hpp>
 #include <proa/base/reason.hpp>
 
+#include "toy_bugs.hpp"
 #include "world.hpp"
 
 namespace proa::sim {
-
-enum class Bug : std::uint8_t {
-  none,
-  delivers_twice,
-  swaps_messages,
-  flips_a_bit,
-  loses_a_message,
-  wrong_length,
-  leaks_receive_block,
-  leaks_send_block,
-  leaks_scratch,
-  keeps_credit,
-  releases_twice,
-  writes_past_end,
-  reads_past_end,
-  sends_forever,
-  sends_unasked,
-  oversized_packet,
-  time_stands_still,
-  timer_after_end,
-  never_ends,
-  closed_twice,
-  closed_without_reason,
-  wrong_reason,
-  sent_too_early,
-  sent_never,
-  skips_numbers,
-  accepts_corruption,
-  never_writable,
-  writable_unasked,
-  broken_invariant,
-  gives_up_probing,
-  accepted_twice,
-  silent_partition,
-  forgets_timer,
-  spins,
-  count_
-};
-inline constexpr std::array<const char*, static_cast<std::size_t>(Bug::count_)> bug_symptoms{
-    "",
-    "lost, repeated, out of order or altered",
-    "lost, repeated, out of order or altered",
-    " differs at byte ",
-    "lost, repeated, out of order or altered",
-    "a message has the wrong length",
-    "message memory was not given back",
-    "message memory was not given back",
-    "scratch blocks were not given back",
-    "credit was not put back",
-    "a block was released twice",
-    "write past a block's end",
-    "read past a block's end",
-    "poll_transmit does not end",
-    "poll_transmit wrote what wants_transmit denied",
-    "a packet is larger than its room",
-    "time stands still",
-    "a timer is armed after the end",
-    "has not told its application that it ended",
-    "an event came after closed",
-    "closed without a reason",
-    "was told 'the peer no longer knows this flow'",
-    "sent before the peer had the message",
-    "no convergence after healing",
-    "message numbers do not follow each other",
-    "a corrupt datagram was accepted",
-    "no convergence after healing",
-    "writable although nothing was refused",
-    "broken invariant: planted",
-    "no convergence after healing",
-    "established twice",
-    "has not told its application that it ended",
-    "a flow wants to transmit and set no timer for it",
-    "too many steps: something spins",
-};
 
 /// Items go in order, each repeated until acknowledged: syn, parts, fin or reset.
 class ToyFlow {
