@@ -35,6 +35,8 @@ void write(FrameWriter& out, const Frame& frame) {
       return out.fin(frame.number);
     case FrameType::reset:
       return out.reset(frame.reason);
+    case FrameType::room:
+      return out.room_found();
     case FrameType::padding:
     case FrameType::ack64:
     case FrameType::ack512:

@@ -207,9 +207,9 @@ ROWS = [
         "    if (!planted::bug(@)) receiver_.raise_credit(*memory_);\n",
         "2 * 40us", "world.arrived(world.slow) > 50"),
     Row("A20c", "new credit is told as an acknowledgement is, once", "transport/flow.hpp",
-        "  want_control(PacketContent::ping);\n  return true;\n",
+        "  want_control(receiver_.credit().take_refusal()",
         "  if (planted::bug(@)) return receiver_.ack_at_once(), true;\n"
-        "  want_control(PacketContent::ping);\n  return true;\n",
+        "  want_control(receiver_.credit().take_refusal()",
         "resumed_at.has_value()"),
     Row("A20c", "new credit is not told", "transport/flow.hpp",
         "  // RFC-less, ours: raising credit after",

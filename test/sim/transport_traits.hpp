@@ -119,8 +119,9 @@ struct TransportTraits {
     return SynBody::parse(packet.subspan(PacketHeader::size), syn);
   }
   static std::string frames(std::span<const std::byte> in) {
-    static constexpr std::array<const char*, 10> names{
-        "padding", "ping", "ack64", "ack512", "ecn", "whole", "part", "want", "fin", "reset"};
+    static constexpr std::array<const char*, 11> names{"padding", "ping",  "ack64", "ack512",
+                                                       "ecn",     "whole", "part",  "want",
+                                                       "fin",     "reset", "room"};
     std::string out;
     FrameReader reader{in};
     AckBits bits;

@@ -98,9 +98,10 @@ class CreditGiver {
   /// messages the first one is remembered: until it is here the later ones only take its room.
   template <MessageMemory Memory>
   void want_block(Memory& memory, MessageNumber number, std::uint32_t length) noexcept {
-    if (find(number) != nullptr) return;
     Wants* const wants = wants_.make();
     if (wants == nullptr) return;  // the next repetition asks again
+    wants->refused = true;
+    if (find(number) != nullptr) return;
     Want& slot = wants->all[requests];
     if (slot.state != Want::State::none) {
       if (!number.before(slot.number)) return;
@@ -111,6 +112,11 @@ class CreditGiver {
     ++wants->used;
   }
   [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
+  /// True once after a message that came found no block.
+  [[nodiscard]] bool take_refusal() noexcept {
+    Wants* const wants = wants_.get();
+    return wants != nullptr && std::exchange(wants->refused, false);
+  }
   [[nodiscard]] std::uint32_t window_max() const noexcept { return options_->credit_window_max; }
 
   /// Reserves for the oldest request; true if it is served (the limit rose). `last`: the block kept
@@ -155,6 +161,7 @@ class CreditGiver {
   struct Wants {
     std::array<Want, requests + 1> all{};  // the last one: of want_block()
     std::uint32_t used = 0;
+    bool refused = false;  // something that came, since take_refusal()
   };
 
   [[nodiscard]] const Want* first_waiting() const noexcept {

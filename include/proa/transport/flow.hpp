@@ -151,6 +151,9 @@ class Flow {
   [[nodiscard]] Drop handle_refuse(const Arrival&, const PacketHeader&, ByteView body) noexcept;
   [[nodiscard]] Drop handle_unknown_flow(const Arrival&, const PacketHeader&) noexcept;
   [[nodiscard]] Drop handle_data(const Arrival&, const PacketHeader&, ByteView frames) noexcept;
+  [[nodiscard]] Drop handle_early_reset(const Arrival&, const PacketHeader&,
+                                        ByteView frames) noexcept;
+  [[nodiscard]] bool answers_syn(const PacketHeader&) noexcept;
   [[nodiscard]] Drop judge_number(const PacketHeader&) noexcept;
   [[nodiscard]] Drop process_ack(const Arrival&, const PacketHeader&, const AckBits&,
                                  std::uint32_t marked) noexcept;
@@ -289,8 +292,8 @@ template <MessageMemory Memory, TransportPolicy Policy>
 bool Flow<Memory, Policy>::take_memory(Instant, bool last) noexcept {
   if (!is_established(state_) || !receiver_.serve_memory(*memory_, last)) return false;
   // RFC-less, ours: raising credit after exhaustion is ack-eliciting, so that our own probe
-  // repairs its loss.
-  want_control(PacketContent::ping);
+  // repairs its loss. Whom something was refused must hear that, or he takes it for lost.
+  want_control(receiver_.credit().take_refusal() ? PacketContent::room : PacketContent::ping);
   return true;
 }
 

@@ -35,8 +35,8 @@ void Flow<Memory, Policy>::end(Instant now, FlowInput input, Reason told_here,
     sender_.clear(*memory_);
     if (!closed_pending_) receiver_.clear(*memory_);
     refused_ = false;
-    control_ = 0;
   }
+  control_ = 0;
   timers_.cancel_all();
   if (state_ == FlowState::finished) return;
   if (state_ == FlowState::resetting && was_alive) {

@@ -74,9 +74,7 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
     arm_timers(arrival.now);
     return Drop::none;
   }
-  const bool answers_us =
-      header.has(HeaderFlag::acks) && sender_.packets().find(header.largest_acked) != nullptr;
-  if (!answers_us || header.source_flow == 0) return Drop::protocol_violation;
+  if (!answers_syn(header)) return Drop::protocol_violation;
   identity_.peer_id = header.source_flow;
   identity_.peer_incarnation = syn_ack.incarnation;
   message_bytes_max_ = std::min(options_->message_bytes_max, syn_ack.message_bytes_max);
@@ -87,6 +85,13 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
   establish(arrival.now, true);
   want_control(PacketContent::ping);  // the server raises `accepted` on our first packet
   return Drop::none;
+}
+
+/// Nobody who has not seen our SYN knows its number (RFC 9293 3.10.7.3: SEG.ACK acceptable).
+template <MessageMemory Memory, TransportPolicy Policy>
+bool Flow<Memory, Policy>::answers_syn(const PacketHeader& header) noexcept {
+  return header.has(HeaderFlag::acks) && header.source_flow != 0 &&
+         sender_.packets().find(header.largest_acked) != nullptr;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -159,7 +164,7 @@ Drop Flow<Memory, Policy>::handle_unknown_flow(const Arrival& arrival,
 template <MessageMemory Memory, TransportPolicy Policy>
 Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeader& header,
                                        ByteView frames) noexcept {
-  if (state_ == FlowState::syn_sent) return Drop::protocol_violation;
+  if (state_ == FlowState::syn_sent) return handle_early_reset(arrival, header, frames);
   if (state_ == FlowState::finished) return Drop::flow_ended;
   if (header.source_flow != identity_.peer_id) return Drop::wrong_incarnation;
   if (const Drop why = judge_number(header); why != Drop::none) return why;
@@ -193,6 +198,26 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
   return why;
 }
 
+/// RFC 9293 3.10.7.3: in SYN-SENT a RESET is believed that acknowledges our SYN. The server has
+/// ended what the SYN began, and its SYN-ACK was lost.
+template <MessageMemory Memory, TransportPolicy Policy>
+Drop Flow<Memory, Policy>::handle_early_reset(const Arrival& arrival, const PacketHeader& header,
+                                              ByteView frames) noexcept {
+  if (!answers_syn(header)) return Drop::protocol_violation;
+  FrameReader reader{frames};
+  AckBits bits;
+  std::uint32_t marked = 0;
+  Frame frame;
+  if (!reader.take_ack(bits) || !reader.take_ecn(marked)) return Drop::bad_frame;
+  while (reader.next(frame)) {
+    if (frame.type != FrameType::reset) continue;
+    identity_.peer_id = header.source_flow;  // it repeats the RESET until we acknowledge it
+    (void)receiver_.acks().record(header.number, arrival.now);
+    return process_frame(arrival, frame);
+  }
+  return reader.bad() ? Drop::bad_frame : Drop::protocol_violation;
+}
+
 template <MessageMemory Memory, TransportPolicy Policy>
 Drop Flow<Memory, Policy>::process_ack(const Arrival& arrival, const PacketHeader& header,
                                        const AckBits& bits, std::uint32_t marked) noexcept {
@@ -212,6 +237,7 @@ void Flow<Memory, Policy>::on_resolved(Instant now, const Resolved& resolved) no
   if (holds(acked, PacketContent::fin)) fin_acked_ = true;
   if (holds(lost, PacketContent::fin) && !fin_acked_) want_control(PacketContent::fin);
   if (holds(lost, PacketContent::ping)) want_control(PacketContent::ping);
+  if (holds(lost, PacketContent::room)) want_control(PacketContent::room);
   if (holds(lost, PacketContent::reset)) want_control(PacketContent::reset);
   if (holds(lost, PacketContent::want)) {
     want_outstanding_ = false;
@@ -246,6 +272,9 @@ Drop Flow<Memory, Policy>::process_frames(const Arrival& arrival, FrameReader& r
                           frame.type == FrameType::fin;
     // Nothing is delivered any more: an acknowledgement would tell the peer's application "sent".
     if (state_ == FlowState::resetting && delivers) return Drop::flow_ended;
+    // Both reset it: the peer need not be told any more.
+    if (state_ == FlowState::resetting && frame.type == FrameType::reset)
+      end(arrival.now, FlowInput::peer_reset, reason_, Reason::none);
     if (!is_established(state_)) continue;  // ended: only acknowledged
     if (const Drop why = process_frame(arrival, frame); why != Drop::none) return why;
   }
@@ -271,8 +300,10 @@ Drop Flow<Memory, Policy>::process_frame(const Arrival& arrival, const Frame& fr
           Reason::none);
       receiver_.ack_at_once();
       return Drop::none;
+    case FrameType::room:
+      sender_.on_peer_room(arrival);
+      return Drop::none;
     case FrameType::ping:
-      if (frame.total == 0) sender_.on_peer_ping(arrival);  // padded it is a size probe
       // Whose peer always asks first hears no keepalive timer of his own, and has nothing to send
       // that the acknowledgement could wait for.
       if (arrival.now - sender_.waiting_since() >= options_->keepalive_within(idle_limit_) / 2) {

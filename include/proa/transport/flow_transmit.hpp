@@ -63,7 +63,6 @@ std::size_t Flow<Memory, Policy>::transmit_handshake(Instant now, MutableBytes o
   record.sent_at = now;
   record.bytes = static_cast<std::uint16_t>(size);
   record.state = PacketState::in_flight;
-  record.content = with(0, PacketContent::handshake);
   sender_.on_sent(record);
   const Duration wait = options_->probe_before_sample * (1 << std::min<int>(handshakes_sent_, 10));
   if (handshakes_sent_ < 255) ++handshakes_sent_;
@@ -136,6 +135,7 @@ void Flow<Memory, Policy>::compose(Instant now, FrameWriter& frames, SentPacket&
   if (sender_.probe_due()) {
     const std::uint8_t repeat = sender_.write_probe(frames, *memory_, record);
     if (holds(repeat, PacketContent::want)) want_control(PacketContent::want);
+    if (holds(repeat, PacketContent::room)) want_control(PacketContent::room);
     if (holds(repeat, PacketContent::fin) && !fin_acked_) want_control(PacketContent::fin);
     if (holds(repeat, PacketContent::reset)) want_control(PacketContent::reset);
     if (record.units == 0 && without(control_, PacketContent::size_probe) == 0)
@@ -148,7 +148,7 @@ void Flow<Memory, Policy>::compose(Instant now, FrameWriter& frames, SentPacket&
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::write_control(FrameWriter& frames, SentPacket& record) noexcept {
-  constexpr std::size_t all_of_them = want_frame_bytes + fin_frame_bytes + reset_frame_bytes + 1;
+  constexpr std::size_t all_of_them = want_frame_bytes + fin_frame_bytes + reset_frame_bytes + 2;
   if (control_ == 0 || frames.room() < all_of_them) return;
   if (holds(control_, PacketContent::want)) frames.want(wanted_, want_bytes_);
   if (holds(control_, PacketContent::fin)) {
@@ -156,6 +156,7 @@ void Flow<Memory, Policy>::write_control(FrameWriter& frames, SentPacket& record
     fin_sent_ = true;
   }
   if (holds(control_, PacketContent::reset)) frames.reset(reset_reason_);
+  if (holds(control_, PacketContent::room)) frames.room_found();
   if (holds(control_, PacketContent::ping)) frames.ping();
   const std::uint8_t written = without(control_, PacketContent::size_probe);
   record.content = static_cast<std::uint8_t>(record.content | written);

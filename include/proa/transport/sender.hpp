@@ -194,10 +194,10 @@ class Sender {
   /// only time decides what is lost.
   void on_path_change(Instant now) noexcept { count_off_until_ = later(now, 2 * rtt_.smoothed()); }
 
-  /// A ping: the peer is there although it does not acknowledge what we sent. It had no memory for
-  /// that, and has some now: probe at once instead of at the end of a backed-off wait. While this
-  /// end was not looking the ping may have lain beside the acknowledgement: then it says nothing.
-  void on_peer_ping(const Arrival& arrival) noexcept {
+  /// The peer had no memory for something that we sent, and has some now: probe at once instead of
+  /// at the end of a backed-off wait. While this end was not looking the news may have lain beside
+  /// the acknowledgement: then it says nothing.
+  void on_peer_room(const Arrival& arrival) noexcept {
     const Duration silence = arrival.now - arrival.uncertainty - waiting_since_;
     const bool overdue = probes_in_a_row_ != 0 || silence >= rtt_.smoothed();
     if (packets_.in_flight_packets() == 0 || !overdue) return;

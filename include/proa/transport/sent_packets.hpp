@@ -22,7 +22,7 @@ enum class PacketContent : std::uint8_t {
   want = 1U << 1U,
   fin = 1U << 2U,
   reset = 1U << 3U,
-  handshake = 1U << 4U,
+  room = 1U << 4U,  // the peer whom we refused something hears that there is memory now
   probe = 1U << 5U,
   size_probe = 1U << 6U,  // padding only: tells whether the path carries its size
   refused = 1U << 7U,     // the peer had no memory for it: if lost, not on the path

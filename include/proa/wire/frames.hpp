@@ -10,6 +10,7 @@
 //  want     0x07  | message number 4 | total 4 |         memory is asked for this message
 //  fin      0x08  | number of the message after the last 4 |
 //  reset    0x09  | reason 1 |
+//  room     0x0a                            what was refused for want of memory has a place now
 //
 // Without an ack frame a packet whose header acknowledges says that all of the ack_window packets
 // below the largest arrived. An ack frame comes first and says nothing about packets older than
@@ -38,6 +39,7 @@ enum class FrameType : std::uint8_t {
   want = 7,
   fin = 8,
   reset = 9,
+  room = 10,
 };
 
 inline constexpr std::uint32_t ack_window = 512;  // packets below the largest that acks can name
@@ -68,8 +70,7 @@ struct Frame {
   Reason reason = Reason::none;
   MessageNumber number;
   std::uint32_t offset = 0;
-  // want, whole, part: bytes of the whole message; ecn: the count; ping: 1 if padding follows
-  std::uint32_t total = 0;
+  std::uint32_t total = 0;  // want, whole, part: bytes of the whole message; ecn: the count
   ByteView bytes;
 };
 
@@ -113,7 +114,7 @@ class FrameReader {
         rest_ = {};
         return false;
       case FrameType::ping:
-        out.total = rest_.size() > 1 && rest_[1] == std::byte{0} ? 1 : 0;
+      case FrameType::room:
         return skip(1);
       case FrameType::ecn:
         return read_ecn(out);
@@ -203,6 +204,7 @@ class FrameWriter {
   [[nodiscard]] std::size_t room() const noexcept { return out_.size() - at_; }
 
   void ping() noexcept { type(FrameType::ping); }
+  void room_found() noexcept { type(FrameType::room); }
   void ack64(std::uint64_t bits) noexcept {
     type(FrameType::ack64);
     put(bits);

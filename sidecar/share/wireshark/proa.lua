@@ -11,6 +11,7 @@ local types = {
 local frame_types = {
   [0] = "padding", [1] = "ping", [2] = "ack64", [3] = "ack512", [4] = "ecn", [5] = "whole",
   [6] = "part", [7] = "want", [8] = "fin", [9] = "reset",
+  [10] = "room",
 }
 local header_bytes = 24
 
@@ -77,6 +78,7 @@ local readers = {
   end,
   [8] = function(b, at, t) t:add(f.message, b(at + 1, 4)) return 5 end,
   [9] = function(b, at, t) t:add(f.reason, b(at + 1, 1)) return 2 end,
+  [10] = function() return 1 end,
 }
 
 local function dissect_frames(b, at, stop, tree, names)

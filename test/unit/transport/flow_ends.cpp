@@ -38,6 +38,26 @@ TEST_CASE("a reset flow acknowledges no message it will not deliver") {
   CHECK(pair.side[1].messages.empty());
 }
 
+TEST_CASE("a server that ends a flow whose SYN-ACKs are lost still tells its client why",
+          "[rfc9293-3.10.7.3]") {
+  FlowPair<> pair;
+  pair.lose = [](int, const std::vector<std::byte>& bytes) {
+    return (std::to_integer<int>(bytes[0]) & 0xf) == static_cast<int>(PacketType::syn_ack);
+  };
+  pair.connect(pair.now + 10s);
+  pair.run_for(500us);
+  REQUIRE(pair.side[1].flow);
+  REQUIRE(pair.side[0].flow->info().state == FlowState::syn_sent);
+  pair.side[1].flow->reset(pair.now, Reason::stack_shutdown);
+  pair.run_for(2 * pair.delay);
+  REQUIRE(pair.count(0, FlowEventKind::closed) == 1);
+  CHECK(pair.side[0].events.back().reason == Reason::stack_shutdown);
+  CHECK(pair.side[1].flow->info().state == FlowState::lingering);  // it need not say it again
+  pair.run_for(1s);
+  CHECK(pair.side[0].flow->finished());
+  CHECK(pair.side[1].flow->finished());
+}
+
 TEST_CASE("an ended flow answers as long as its peer repeats itself") {
   FlowPair<> pair;
   pair.connect();

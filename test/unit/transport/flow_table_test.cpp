@@ -19,8 +19,8 @@ constexpr std::array<const char*, flow_state_count> state_names{
     "syn_sent", "syn_received", "open", "closing", "resetting", "lingering", "finished"};
 constexpr std::array<const char*, 8> type_names{
     "data", "syn", "syn_ack", "retry", "refuse", "unknown_flow", "path_probe", "path_result"};
-constexpr std::array<const char*, 10> frame_names{"padding", "ping", "ack64", "ack512", "ecn",
-                                                  "whole",   "part", "want",  "fin",    "reset"};
+constexpr std::array<const char*, 11> frame_names{
+    "padding", "ping", "ack64", "ack512", "ecn", "whole", "part", "want", "fin", "reset", "room"};
 constexpr std::array<const char*, 6> event_names{"accepted", "connected", "message",
                                                  "sent",     "writable",  "closed"};
 
@@ -100,12 +100,17 @@ struct Stage {
       return writer.size();
     });
   }
-  /// The same with an acknowledgement of everything sent.
-  [[nodiscard]] Drop acknowledgement() {
+  /// The same with an acknowledgement of everything sent, or of what never was.
+  template <class Write>
+  [[nodiscard]] Drop frames_and_ack(std::uint32_t ahead, Write write) {
     PacketHeader head = header(PacketType::data);
     head.set(HeaderFlag::acks);
-    head.largest_acked = last[subject].number;
-    return arrives(head, [](MutableBytes) { return std::size_t{0}; });
+    head.largest_acked = last[subject].number.plus(ahead);
+    return arrives(head, [&](MutableBytes out) {
+      FrameWriter writer{out};
+      write(writer);
+      return writer.size();
+    });
   }
   [[nodiscard]] Drop syn_again() {
     PacketHeader head = header(PacketType::syn);
@@ -191,7 +196,7 @@ const std::vector<Input>& inputs() {
       {"unknown_flow to nothing",
        [](Stage& s) { return s.answer_to_ours(PacketType::unknown_flow, false); }},
       {"path_probe", [](Stage& s) { return s.answer_to_ours(PacketType::path_probe, true); }},
-      {"data: ack", [](Stage& s) { return s.acknowledgement(); }},
+      {"data: ack", [](Stage& s) { return s.frames_and_ack(0, [](W&) {}); }},
       {"data: nothing", [](Stage& s) { return s.frames([](W&) {}); }},
       {"data: ping", [](Stage& s) { return s.frames([](W& w) { w.ping(); }); }},
       {"data: whole",
@@ -206,6 +211,15 @@ const std::vector<Input>& inputs() {
        }},
       {"data: reset",
        [](Stage& s) { return s.frames([](W& w) { w.reset(Reason::reset_by_application); }); }},
+      {"data: ack, reset",
+       [](Stage& s) {
+         return s.frames_and_ack(0, [](W& w) { w.reset(Reason::reset_by_application); });
+       }},
+      {"data: ack of nothing, reset",
+       [](Stage& s) {
+         return s.frames_and_ack(7, [](W& w) { w.reset(Reason::reset_by_application); });
+       }},
+      {"data: room", [](Stage& s) { return s.frames([](W& w) { w.room_found(); }); }},
       {"data: bad frame",
        [](Stage& s) {
          return s.arrives(s.header(PacketType::data), [](MutableBytes out) {
@@ -259,7 +273,7 @@ std::string row(FlowState state, const Input& input) {
   const FlowState after = stage.flow().info().state;
   REQUIRE(stage.flow().broken_invariant() == nullptr);
   std::ostringstream out;
-  out << "  " << std::left << std::setw(26) << input.name << std::setw(20)
+  out << "  " << std::left << std::setw(28) << input.name << std::setw(20)
       << (drop == Drop::none ? std::string_view{"-"} : text(drop)) << std::setw(14)
       << (after == state ? "=" : state_names[static_cast<std::size_t>(after)]);
   out << "|" << events << " |" << (sent.empty() ? "" : shortened(sent).substr(1));

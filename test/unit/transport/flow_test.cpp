@@ -195,6 +195,47 @@ TEST_CASE(
   CHECK(options.keepalive_within(6s) == 2s);
 }
 
+TEST_CASE("a peer that only asks whether we are there had no lack of memory") {
+  FlowPair<> pair;
+  pair.options.keepalive = 20ms;
+  pair.connect();
+  pair.run_for(1ms);
+  pair.lose = [](int from, const auto&) { return from == 0; };
+  REQUIRE(pair.send(0, std::string(10'000, 'x')));
+  while (pair.side[0].flow->info().probes < 3) REQUIRE(pair.step(never));
+  const auto despaired = pair.side[0].flow->info();
+  REQUIRE(despaired.window_bytes < 2000);
+  while (pair.side[0].flow->info().packets_received == despaired.packets_received)
+    REQUIRE(pair.step(never));
+  CHECK(pair.side[0].flow->info().window_bytes == despaired.window_bytes);
+}
+
+TEST_CASE("a flow with memory again says so to whom it refused something, and only to him") {
+  for (const bool refused : {true, false}) {
+    FlowPair<> pair;
+    pair.connect();
+    pair.run_for(1ms);
+    auto& memory = pair.side[1].memory;
+    while (memory.reserve(slab_bytes_max)) continue;  // the block kept back is left
+    std::string said;
+    pair.lose = [&](int from, const auto& bytes) {
+      FrameReader reader{Crc32c::open(bytes).subspan(PacketHeader::size)};
+      AckBits bits;
+      (void)reader.take_ack(bits);
+      for (Frame frame; from == 1 && reader.next(frame);) {
+        if (frame.type == FrameType::ping) said += "ping ";
+        if (frame.type == FrameType::room) said += "room ";
+      }
+      return false;
+    };
+    CAPTURE(refused);
+    REQUIRE(pair.send(0, std::string(refused ? 10'000 : 1'000'000, 'x')));
+    pair.run_for(100ms);
+    CHECK(pair.side[1].messages.size() == 1);
+    CHECK(said == (refused ? "room " : "ping "));
+  }
+}
+
 TEST_CASE("a client asked to prove its address sends its SYN again with the cookie") {
   FlowPair<> pair;
   std::vector<std::vector<std::byte>> syns;

@@ -126,7 +126,7 @@ TEST_CASE("A size probe is not taken for a peer that had no memory and has some 
     header.source_flow = 0x2222'2200;
     header.number = number;
     header.write(std::span{packet}.first<PacketHeader::size>());
-    packet[PacketHeader::size] = std::byte{1};
+    packet[PacketHeader::size] = std::byte{padded ? std::uint8_t{1} : std::uint8_t{10}};  // room
     Crc32c::seal(packet);
     const auto before = pair.side[0].packets;
     REQUIRE(pair.side[0].flow->handle_datagram({pair.now, {}, false}, packet) == Drop::none);

@@ -243,7 +243,7 @@ TEST_CASE(
   CHECK(f.told().lost_packets == 1);
   f.send(4);
   f.now += 40us;
-  f.sender.on_peer_ping({f.now, {}, false});
+  f.sender.on_peer_room({f.now, {}, false});
   f.send_probe();
   (void)f.acknowledge(10, {1, 5, 6});
   CHECK(f.sender.lost_packets() == 3);
@@ -315,17 +315,19 @@ TEST_CASE("a probe that could not leave is nobody's silence: only what left coun
   CHECK(f.told().persistent == 0);
 }
 
-TEST_CASE("a ping after silence is answered by a small probe, and it takes three more to despair") {
+TEST_CASE(
+    "news of memory after silence is answered by a small probe, and it takes three more to "
+    "despair") {
   Fixture f;
   f.send(1);
   f.now += 40us;
   (void)f.acknowledge(0);
   f.send(4);
   f.now += 39us;
-  f.sender.on_peer_ping({f.now, {}, false});
+  f.sender.on_peer_room({f.now, {}, false});
   CHECK_FALSE(f.sender.probe_due());  // the answer is under way
   f.now += 1us;
-  f.sender.on_peer_ping({f.now, {}, false});
+  f.sender.on_peer_room({f.now, {}, false});
   CHECK(f.sender.probe_is_small());
   f.send_probe();
   for (int i = 0; i < 2; ++i) {
@@ -339,7 +341,7 @@ TEST_CASE("a ping after silence is answered by a small probe, and it takes three
   CHECK_FALSE(f.sender.probe_is_small());
 }
 
-TEST_CASE("a ping found by a late poller may have lain beside the acknowledgement: it says nothing",
+TEST_CASE("news found by a late poller may have lain beside the acknowledgement: it says nothing",
           "[A26]") {
   Fixture f;
   f.send(1);
@@ -347,9 +349,9 @@ TEST_CASE("a ping found by a late poller may have lain beside the acknowledgemen
   (void)f.acknowledge(0);
   f.send(4);
   f.now += 1ms;
-  f.sender.on_peer_ping({f.now, 1ms - 39us, false});
+  f.sender.on_peer_room({f.now, 1ms - 39us, false});
   CHECK_FALSE(f.sender.probe_due());
-  f.sender.on_peer_ping({f.now, 1ms - 40us, false});
+  f.sender.on_peer_room({f.now, 1ms - 40us, false});
   CHECK(f.sender.probe_due());
 }
 
