@@ -21,6 +21,7 @@ RUNS = {  # name of the JSON file -> bench and arguments
     "incast": ["bench_incast", "--senders", "32"],
     "idle": ["bench_idle"],
     "flows": ["bench_flows"],
+    "integrity": ["bench_integrity", "--size", "1472"],
     "connect": ["bench_connect"],
     "kernel": ["bench_kernel", "--window", "1"],
 }
@@ -55,6 +56,7 @@ ROWS = (
     ("16 of 100,000 flows active, rate", "bench_flows", "rate_window", {"placement": "in-process, 100000 flows"}, ">= 0.8x"),
     ("memory of an idle flow", "bench_flows", "memory_client", {"placement": "in-process, 100000 flows"}, "<= 1024 bytes/flow"),
     ("99,984 idle flows, keepalive 30 s", "bench_flows", "cpu_client", {"placement": "in-process, idle"}, "<= 1x"),
+    ("Crc32c of a packet of 1472 bytes, hardware instruction, each end", "bench_integrity", "cost", {"placement": "Crc32c", "size": 1472}, ""),
     ("set-ups, memif", "bench_connect", "rate", {"window": 64, "wire": "memif"}, ">= 100000 set-ups/s"),
     ("path probes of a first flow, 4 x 4 engines, both ends", "bench_connect", "probes", {"placement": "in-process, cold"}, "<= 10 per flow"),
     ("the same with a remembered path", "bench_connect", "probes", {"placement": "in-process, remembered"}, "<= 0 per flow"),
