@@ -292,8 +292,8 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
   constexpr std::size_t more_than_fits = 4000;
   auto sender = ChildProcess::start([&](Control& control) {
     hosts->enter(0);
-    auto port = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
-    auto nic = port ? port->take_queue() : tl::unexpected{port.error()};
+    auto opened = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
+    auto nic = opened ? opened->take_queue() : tl::unexpected{opened.error()};
     control.send(Verdict{nic ? "" : nic.error()});
     if (!nic || !control.receive<char>()) return 1;
     bench::RawLink link{*nic};
@@ -312,14 +312,14 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
       control.send(Verdict{said});
       return said.empty() && control.receive<char>();
     };
-    auto port = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
-    auto nic = port ? port->take_queue() : tl::unexpected{port.error()};
+    auto opened = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
+    auto nic = opened ? opened->take_queue() : tl::unexpected{opened.error()};
     if (!turn(nic ? "" : nic.error())) return 1;
     const bool missed = soon([&] { return nic->counters().rx_missed > 100; });
     { const DpdkNic gone = std::move(*nic); }
     if (!turn(missed ? "" : "nothing is missed")) return 1;
-    if (!turn(soon([&] { return !port->link_up(); }) ? "" : "the cable is not out")) return 1;
-    nic = port->take_queue();
+    if (!turn(soon([&] { return !opened->link_up(); }) ? "" : "the cable is not out")) return 1;
+    nic = opened->take_queue();
     if (!turn(nic ? "" : nic.error())) return 1;
     bench::RawLink link{*nic};
     std::uint64_t first = 0;
