@@ -134,8 +134,6 @@ class Scene {
     demand_rest();
   }
 
-  // ---- questions
-
   [[nodiscard]] bool everything_received() const {
     for (const auto& pair : pairs_)
       for (std::uint32_t host = 0; host < 2; ++host)
