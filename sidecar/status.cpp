@@ -34,6 +34,7 @@ std::vector<Counter> engine_counters(const EngineReport& r) {
                            {"handed_over", c.handed_over},
                            {"handed_to_us", c.handed_to_us},
                            {"path_changes", c.path_changes},
+                           {"path_returns", c.path_returns},
                            {"path_probes_sent", c.paths.probes_sent},
                            {"path_hits", c.paths.hits},
                            {"path_misses", c.paths.misses},

@@ -134,6 +134,35 @@ class PathSide {
   std::vector<std::unique_ptr<PathEnd>> ends_;
 };
 
+/// Loses what goes by certain pairs of ports, as one broken link of many does.
+class PathNic : public SimNic {
+ public:
+  using Lost = std::function<bool(UdpPorts)>;  // empty: none
+
+  PathNic(SimPort& port, std::uint32_t queue, const Lost& lost) noexcept
+      : SimNic(port, queue), lost_(&lost) {}
+  std::size_t tx_burst(Instant now, std::span<Packet> packets) noexcept {
+    if (!*lost_) return SimNic::tx_burst(now, packets);
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+      if ((*lost_)(ports_of(packets[i].bytes())))
+        release(packets.subspan(i, 1));
+      else if (SimNic::tx_burst(now, packets.subspan(i, 1)) == 0)
+        return i;
+    }
+    return packets.size();
+  }
+
+ private:
+  [[nodiscard]] static UdpPorts ports_of(ByteView frame) noexcept {
+    const bool ipv6 = load_be<std::uint16_t>(frame.data() + 12) == 0x86dd;
+    const std::byte* const udp = frame.data() + ethernet_header_bytes + (ipv6 ? 40 : 20);
+    return {load_be<std::uint16_t>(udp), load_be<std::uint16_t>(udp + 2)};
+  }
+
+  const Lost* lost_;
+};
+static_assert(Nic<PathNic>);
+
 struct PathHostOptions {
   std::uint32_t engines = 4;
   SimRss rss = SimRss::opaque;
@@ -145,7 +174,7 @@ struct PathHostOptions {
 
 class PathHost {
  public:
-  using EngineT = Engine<SimNic, PathSide>;
+  using EngineT = Engine<PathNic, PathSide>;
 
   PathHost(SimNetwork& network, std::uint8_t number, const PathHostOptions& options,
            std::uint64_t seed, Instant now)
@@ -155,7 +184,7 @@ class PathHost {
         address(options.ipv6 ? IpAddress{{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number}}
                              : IpAddress::v4(10, 0, 0, number)) {
     for (std::uint32_t i = 0; i < options.engines; ++i) {
-      nics_.push_back(std::make_unique<SimNic>(port.nic(i)));
+      nics_.push_back(std::make_unique<PathNic>(port, i, lost));
       sides.push_back(std::make_unique<PathSide>(i));
       engines.push_back(
           std::make_unique<EngineT>(*nics_[i], *sides[i], engine_options(number, i, seed), now));
@@ -169,6 +198,7 @@ class PathHost {
       sum.handed_over += c.handed_over;
       sum.handed_to_us += c.handed_to_us;
       sum.path_changes += c.path_changes;
+      sum.path_returns += c.path_returns;
       sum.paths.probes_sent += c.paths.probes_sent;
       sum.paths.hits += c.paths.hits;
       sum.paths.misses += c.paths.misses;
@@ -191,6 +221,7 @@ class PathHost {
   }
 
   std::array<Instant, 16> stalled_until{};  // its thread does not run
+  PathNic::Lost lost;                       // what it sends and nobody receives
 
   SimPort port;
   std::shared_ptr<EngineGroup> group;
@@ -224,7 +255,7 @@ class PathHost {
     return out;
   }
 
-  std::vector<std::unique_ptr<SimNic>> nics_;
+  std::vector<std::unique_ptr<PathNic>> nics_;
 };
 
 class PathWorld {

@@ -197,6 +197,8 @@ class Engine {
   static constexpr std::uint32_t flows_in_cache = 512;  // half a megabyte of slots
   // An answer wakes who waits for it at once; this is for what gives no sign, over many flows.
   static constexpr Duration neighbour_recheck = std::chrono::milliseconds{20};
+  // A container's processors may be withheld until the next period of its quota (Linux: 100 ms).
+  static constexpr Duration peer_pause = std::chrono::milliseconds{100};
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
   static constexpr Duration link_look_every = std::chrono::milliseconds{100};
@@ -250,6 +252,7 @@ class Engine {
   void find_other_path(std::uint32_t slot) noexcept;
   void take_path(Slot& host, UdpPorts ports) noexcept;
   void try_fresh_path(std::uint32_t slot) noexcept;
+  void judge_former_path(std::uint32_t slot) noexcept;
   void transmit_probes() noexcept;
   bool transmit_for(Slot& host, UdpPorts ports, PacketType type, ByteView body) noexcept;
   Drop receive_path_packet(std::uint32_t slot, const UdpArrival& from, Way way) noexcept;

@@ -51,9 +51,12 @@ struct FlowSlot {
   std::uint32_t route = no_slot;  // of Paths, once the peer's engine is known
   std::uint32_t handed_over = 0;  // which of the last 32 packets another engine received
   UdpPorts heard_on;              // the pair those came by
+  UdpPorts former;                // that it sent by when silence fell
+  Instant left_at{};              // when it left that one: at the second repetition
   Instant path_since = Instant::min();
   Instant path_settles_at = Instant::min();  // until then the peer speaks of the former path
   bool doubtful = false;  // the peer says that our packets reach the wrong engine
+  bool former_doubtful = false;
   bool named = false;     // the application knows the flow by `cookie`
   bool closing = false;   // the application called close
   bool orphaned = false;  // its application is gone: nobody to tell

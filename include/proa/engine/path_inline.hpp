@@ -42,6 +42,7 @@ void Engine<NicT, AppSide, Policy>::look_at_path(std::uint32_t slot, const UdpAr
     static_cast<void>(host.note_arrival(from.ports, way.via == Via::engine));
   host.flow.say_misrouted(host.is_misrouted());
   if (drop != Drop::none) return;  // whoever sent that says nothing about our path
+  if (host.silent != 0 && host.flow.unanswered() == 0) judge_former_path(slot);
   if (answered) {
     join_route(host);
     if (!misrouted) first_path_is_good(host);
@@ -79,21 +80,45 @@ void Engine<NicT, AppSide, Policy>::take_path(Slot& host, UdpPorts ports) noexce
   ++counters_.path_changes;
 }
 
-/// The second repetition without an answer: the path itself may be broken.
+/// The second repetition without an answer: the path may be broken, or the peer does not run. Only
+/// the answer tells, so the pair stays known until then. A random pair mostly leads astray: first
+/// come the other known ones, each as likely to get around what is broken. Those are not silent all
+/// at once by accident: while threads may just have no processor they take turns.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::try_fresh_path(std::uint32_t slot) noexcept {
   Slot& host = flows_[slot];
   const auto silent = static_cast<std::uint8_t>(std::min(host.flow.unanswered(), 255U));
-  const bool again = silent > host.silent && silent >= 2 && !host.loopback;
-  host.silent = silent;
-  if (!again) return;
+  const std::uint8_t before = std::exchange(host.silent, silent);
+  if (silent <= before || silent < 2 || host.loopback) return;
   interface_.doubt(host.header, now_);
-  std::optional<UdpPorts> known;
-  if (host.route != Paths::none) {
-    paths_.forget(host.route, host.header.ports());
-    known = paths_.take(host.route, now_, host.path_since);
+  if (before < 2) {
+    host.former = host.header.ports();
+    host.left_at = now_;
+    host.former_doubtful = host.doubtful;
   }
+  std::optional<UdpPorts> known;
+  if (host.route != Paths::none && now_ - host.left_at < peer_pause)
+    known = paths_.take_other(host.route, host.header.ports(), now_);
   take_path(host, known ? *known : port_range().random_pair(random_));
+}
+
+/// The idea of Eifel (RFC 3522 3.2) for paths: the first answer after a silence says what was at
+/// fault. If it acknowledges what went by the former pair before that was left, the pair leads
+/// where it did and the flow goes back: the peer did not run, or the way back was broken. That
+/// happens again, so the route shall know another pair to try then. Else the former pair is
+/// forgotten.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::judge_former_path(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  if (std::exchange(host.silent, std::uint8_t{0}) < 2 || host.former_doubtful) return;
+  const bool known = host.route != Paths::none;
+  if (host.flow.answered_sent_at() < host.left_at) {
+    take_path(host, host.former);
+    ++counters_.path_returns;
+    if (known) paths_.search_spare(host.route, slot, now_);
+  } else if (known) {
+    paths_.forget(host.route, host.former);
+  }
 }
 
 template <Nic NicT, class AppSide, class Policy>

@@ -73,6 +73,18 @@ class Paths {
     }
     return std::nullopt;
   }
+  /// The same, but another one than `present`.
+  [[nodiscard]] std::optional<UdpPorts> take_other(std::uint32_t at, UdpPorts present,
+                                                   Instant now) noexcept {
+    Route& route = routes_[at];
+    for (std::uint32_t i = 0; i < route.pair_count; ++i) {
+      Pair& pair = route.pairs[route.next++ % route.pair_count];
+      if (pair.ports == present) continue;
+      pair.used_at = now;
+      return pair.ports;
+    }
+    return std::nullopt;
+  }
   void learn(std::uint32_t at, UdpPorts ports, Instant now) noexcept {
     Route& route = routes_[at];
     Pair* pair = find(route, ports);
@@ -92,17 +104,14 @@ class Paths {
 
   /// Looks for a path; probes carry the ids of the flow in `slot`. Known pairs are tried first.
   void search(std::uint32_t at, std::uint32_t slot, Instant now) noexcept {
-    Route& route = routes_[at];
-    if (searching_.size() == searches_max) return;
+    const Route& route = routes_[at];
     std::array<UdpPorts, pairs_max> known;
     for (std::uint32_t i = 0; i < route.pair_count; ++i) known[i] = route.pairs[i].ports;
-    const bool began =
-        route.probe.start(now, route.target.engine, std::span{known}.first(route.pair_count));
-    if (!began) return;
-    route.carrier = slot;
-    searching_.push_back(at);
-    next_timeout_ = std::min(next_timeout_, now);
-    ++counters_.searches;
+    start_search(at, slot, now, std::span{known}.first(route.pair_count));
+  }
+  /// Looks for another beside the only one that is known.
+  void search_spare(std::uint32_t at, std::uint32_t slot, Instant now) noexcept {
+    if (routes_[at].pair_count == 1) start_search(at, slot, now, {});
   }
   [[nodiscard]] Instant next_timeout() const noexcept { return next_timeout_; }
 
@@ -213,6 +222,16 @@ class Paths {
       return at;
     }
     return none;
+  }
+  void start_search(std::uint32_t at, std::uint32_t slot, Instant now,
+                    std::span<const UdpPorts> first) noexcept {
+    Route& route = routes_[at];
+    if (searching_.size() == searches_max) return;
+    if (!route.probe.start(now, route.target.engine, first)) return;
+    route.carrier = slot;
+    searching_.push_back(at);
+    next_timeout_ = std::min(next_timeout_, now);
+    ++counters_.searches;
   }
   void learn_of_other(PathTarget target, std::uint8_t engine, UdpPorts ports,
                       Instant now) noexcept {

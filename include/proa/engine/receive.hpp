@@ -130,7 +130,7 @@ Drop Engine<NicT, AppSide, Policy>::receive_datagram(const UdpArrival& from, con
   const auto flags = std::to_integer<std::uint8_t>(datagram[1]);
   const bool is_data = (version_type & 0xfU) == static_cast<std::uint8_t>(PacketType::data);
   if (!is_data || (flags & static_cast<std::uint8_t>(HeaderFlag::misrouted)) != 0 ||
-      host.handed_over != 0 || way.via == Via::engine) [[unlikely]]
+      host.handed_over != 0 || host.silent != 0 || way.via == Via::engine) [[unlikely]]
     look_at_path(slot, from, way, drop);
   return drop;
 }

@@ -86,6 +86,8 @@ class Sender {
   }
   /// When something was sent, or a probe became due, that asks for an answer.
   [[nodiscard]] Instant waiting_since() const noexcept { return waiting_since_; }
+  /// When the oldest was sent of what the last acknowledgement was the first to acknowledge.
+  [[nodiscard]] Instant answered_sent_at() const noexcept { return answered_sent_at_; }
   /// When data that only pacing holds back may go; never if that is not what holds it.
   [[nodiscard]] Instant paced_until(Instant now) const noexcept {
     if (pacer_.may_send(now) || !has_data()) return never;
@@ -152,6 +154,7 @@ class Sender {
     const Acked acked = collect(ack, memory, out);
     if (acked.packets == 0) return out;
     out.progress = true;
+    answered_sent_at_ = acked.oldest_sent_at;
     if (!any_acked_ || ack.largest.after(largest_acked_)) largest_acked_ = ack.largest;
     any_acked_ = true;
     // What was sent before the first of many probes has arrived: the path or the peer paused, and
@@ -359,6 +362,7 @@ class Sender {
   Pacer pacer_;
   CreditUse credit_;
   Instant waiting_since_{};
+  Instant answered_sent_at_ = never;
   Instant loss_deadline_ = never;
   Instant count_off_until_{};  // until then packets overtake each other for a known reason
   Instant first_probe_at_ = never;

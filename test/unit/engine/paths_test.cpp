@@ -47,6 +47,44 @@ TEST_CASE(
   CHECK(paths.pair_count(at) == 3);
 }
 
+TEST_CASE("Who doubts a pair takes another known one; who knows one only has no other") {
+  Paths paths{8, 1};
+  const Instant now{1s};
+  const auto at = paths.join(target, 7);
+  CHECK_FALSE(paths.take_other(at, pair_of(1), now));
+  paths.learn(at, pair_of(1), now);
+  CHECK_FALSE(paths.take_other(at, pair_of(1), now));
+  CHECK(paths.take_other(at, pair_of(2), now) == pair_of(1));
+  paths.learn(at, pair_of(2), now);
+  paths.learn(at, pair_of(3), now);
+  UdpPorts present = pair_of(1);
+  std::set<std::uint16_t> taken;
+  for (int i = 0; i < 6; ++i) {
+    const auto other = paths.take_other(at, present, now);
+    REQUIRE(other);
+    CHECK_FALSE(*other == present);
+    taken.insert((present = *other).source);
+  }
+  CHECK(taken == std::set<std::uint16_t>{1, 2, 3});
+}
+
+TEST_CASE("A spare pair is looked for beside the only one that is known") {
+  Paths paths{8, 1};
+  const Instant now{1s};
+  const auto at = paths.join(target, 7);
+  paths.search_spare(at, 11, now);
+  CHECK(paths.next_timeout() == never);  // nothing is known: search() finds the first
+  paths.learn(at, pair_of(1), now);
+  paths.search_spare(at, 11, now);
+  const auto probes = probes_due(paths, now);
+  REQUIRE(probes.size() == 2);
+  for (const auto& probe : probes) CHECK_FALSE(probe.ports == pair_of(1));
+  REQUIRE(paths.on_result(at, {probes[0].tag, 3, 4}, now));
+  CHECK(paths.pair_count(at) == 2);
+  paths.search_spare(at, 11, now);
+  CHECK(paths.next_timeout() == never);  // there is one
+}
+
 TEST_CASE("Pairs are dropped when the peer restarts, and after ten minutes unused") {
   Paths paths{8, 1};
   Instant now{1s};

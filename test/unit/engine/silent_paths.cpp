@@ -1,0 +1,163 @@
+// engine: a peer that is silent: its path may be broken, or it does not run.
+#include <catch2/catch.hpp>
+
+#include "../../sim/path_world.hpp"
+
+using namespace proa;
+using namespace proa::sim;
+
+namespace {
+
+constexpr std::uint32_t client = 2, server = 3;
+constexpr Duration rtt = 40us;
+
+/// A flow that has found its paths, and what it says now and then.
+struct Talk {
+  explicit Talk(std::uint64_t seed, bool ipv6 = false) : world(seed, host(ipv6), host(ipv6)) {
+    world.listen(world.b, server);
+    world.b.sides[server]->echo = true;
+    flow = &world.connect(client);
+    flow->to_send = 1000;
+    world.run(100ms);
+    REQUIRE(flow->received == 1000);
+  }
+  static PathHostOptions host(bool ipv6) {
+    return {.engines = 4,
+            .rss = SimRss::opaque,
+            .handover_slots = 256,
+            .link_delay = rtt / 4,
+            .ipv6 = ipv6};
+  }
+  /// Says a word and waits for its echo; how long that took.
+  Duration say() {
+    const Instant began = world.now;
+    ++flow->to_send;
+    REQUIRE(world.run_until([&] { return flow->to_send == 0 && flow->received == flow->sent; },
+                            began + 10s));
+    const Duration took = world.now - began;
+    world.run(2ms);
+    return took;
+  }
+  /// The same to an engine that does not run for `pause`.
+  void say_to_nobody(Duration pause) {
+    world.b.stalled_until[server] = world.now + pause;
+    CHECK(say() >= pause);
+  }
+  [[nodiscard]] UdpPorts path() const { return *world.a.engines[client]->path_of(flow->key); }
+  [[nodiscard]] std::uint64_t handed_over() const {
+    return world.a.counters().handed_over + world.b.counters().handed_over;
+  }
+
+  PathWorld world;
+  PathEnd* flow;
+};
+
+}  // namespace
+
+TEST_CASE("A peer that does not run for a while costs its flow no good path", "[rfc3522]") {
+  const Duration pause = GENERATE(15ms, 40ms);
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed, pause.count());
+    Talk talk{seed, seed % 2 == 0};
+    const UdpPorts good = talk.path();
+    for (int i = 0; i < 5; ++i) talk.say_to_nobody(pause);  // meanwhile it finds others to try
+    const std::uint64_t astray = talk.handed_over();
+    const std::uint64_t returns = talk.world.a.counters().path_returns;
+    for (int i = 0; i < 20; ++i) talk.say_to_nobody(pause);
+    CHECK(talk.handed_over() == astray);
+    CHECK(talk.world.a.counters().path_returns == returns + 20);
+    CHECK(talk.path() == good);
+  }
+}
+
+TEST_CASE("A flow whose pair of ports leads nowhere takes another at the second repetition") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    Talk talk{seed, seed % 2 == 0};
+    const UdpPorts broken = talk.path();
+    const std::uint64_t changes = talk.world.a.counters().path_changes;
+    std::uint64_t lost = 0;
+    talk.world.a.lost = [&](UdpPorts ports) {
+      lost += ports == broken ? 1U : 0U;
+      return ports == broken;
+    };
+    CHECK(talk.say() < 10 * rtt);
+    CHECK(talk.world.a.counters().path_changes == changes + 1);
+    CHECK(talk.world.a.counters().path_returns == 0);
+    CHECK_FALSE(talk.path() == broken);
+    const std::uint64_t lost_then = lost;
+    for (int i = 0; i < 20; ++i) talk.say_to_nobody(15ms);
+    CHECK(lost == lost_then);  // it was forgotten
+    for (int i = 0; i < 50; ++i) talk.say();
+    const std::uint64_t before = talk.handed_over();
+    for (int i = 0; i < 100; ++i) CHECK(talk.say() < 2 * rtt);
+    CHECK(talk.handed_over() == before);
+  }
+}
+
+TEST_CASE("When all pairs a flow knows lead nowhere it tries others after a pause") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Talk talk{seed};
+    for (int i = 0; i < 10; ++i) talk.say_to_nobody(5ms);  // it learns of others
+    const Instant broken_at = talk.world.now;
+    std::vector<UdpPorts> used;
+    talk.world.a.lost = [&](UdpPorts ports) {
+      if (talk.world.now < broken_at + 90ms && std::count(used.begin(), used.end(), ports) == 0)
+        used.push_back(ports);
+      return std::count(used.begin(), used.end(), ports) != 0;
+    };
+    CHECK(talk.say() < 300ms);
+    CHECK(used.size() >= 2);
+  }
+}
+
+TEST_CASE("A flow whose way back is broken keeps its own pair") {
+  Talk talk{1};
+  const UdpPorts good = talk.path();
+  const Instant back_at = talk.world.now + 5ms;
+  talk.world.b.lost = [&](UdpPorts) { return talk.world.now < back_at; };
+  CHECK(talk.say() >= 5ms);
+  CHECK(talk.path() == good);
+  CHECK(talk.world.a.counters().path_returns == 1);
+}
+
+TEST_CASE("A flow does not go back to a pair that the peer complained of before it fell silent") {
+  int complaints = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    Talk talk{seed};
+    const auto searches = [&] { return talk.world.a.counters().paths.searches; };
+    const std::uint64_t before = searches();
+    talk.world.b.port.set_rss(SimRss::opaque);
+    const auto complained = [&] { return searches() > before; };
+    for (int i = 0; i < 200 && !complained(); ++i) {
+      ++talk.flow->to_send;
+      talk.world.run_until(complained, talk.world.now + 100us);
+    }
+    if (!complained()) continue;  // a pair that it knew leads there now
+    ++complaints;
+    const UdpPorts astray = talk.path();
+    talk.world.b.stalled_until[server] = talk.world.now + 15ms;
+    talk.say();
+    CHECK_FALSE(talk.path() == astray);
+  }
+  CHECK(complaints > 0);
+}
+
+TEST_CASE("What a client learns of its first path is that of the SYN which was answered") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    PathWorld world{seed, Talk::host(false), Talk::host(false)};
+    world.listen(world.b, server);
+    (void)world.connect(client);  // resolves the neighbour
+    world.run(20ms);
+    world.b.stalled_until[server] = world.now + 10ms;
+    const PathEnd& flow = world.connect(client);
+    world.run(10us);
+    const UdpPorts first = *world.a.engines[client]->path_of(flow.key);
+    REQUIRE(world.run_until([&] { return flow.open; }, world.now + 1s));
+    CHECK(world.a.counters().path_returns == 1);
+    CHECK(*world.a.engines[client]->path_of(flow.key) == first);
+  }
+}
