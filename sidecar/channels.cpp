@@ -5,6 +5,7 @@
 #include <proa/wire/address_text.hpp>
 
 #include "daemon.hpp"
+#include "engine_load.hpp"
 
 namespace proa::sidecar {
 namespace {
@@ -51,13 +52,19 @@ std::optional<std::uint32_t> Daemon::interface_to(const IpAddress& address) cons
   return routed;
 }
 
-/// Fewest channels first; the application's listeners and flows follow its channel.
+/// The lightest first; the application's listeners and flows follow its channel.
 std::optional<std::uint32_t> Daemon::roomiest_engine(std::uint32_t interface) const noexcept {
   std::optional<std::uint32_t> best;
+  std::uint32_t least = 0;
   for (std::uint32_t i = 0; i < engines_.size(); ++i) {
     const EngineSeat& seat = engines_[i];
     if (seat.interface != interface || seat.free_apps.empty()) continue;
-    if (!best || seat.free_apps.size() > engines_[*best].free_apps.size()) best = i;
+    const auto free = static_cast<std::uint32_t>(seat.free_apps.size());
+    const std::uint32_t weight =
+        weight_of(config_.quotas.channels - free, seat.host->link().load_percent());
+    if (best && weight >= least) continue;
+    best = i;
+    least = weight;
   }
   return best;
 }

@@ -1,6 +1,7 @@
 // sidecar: what the control thread and an engine's thread say to each other. They trust each other,
 // so Boost.Lockfree carries it; neither ever waits for the other to make room.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ struct EngineReport {
   std::uint64_t naps = 0;    // of them without a descriptor of the NIC, so in steps
   bool gives_way = false;    // more pollers than cores: it yields between turns
   bool link_up = false;
+  std::uint32_t busy_percent = 0;  // of the last whole second
   std::vector<FlowReport> flows;
   std::vector<ChannelReport> channels;
 };
@@ -97,6 +99,10 @@ class EngineLink {
   bool take(EngineAnswer& answer) noexcept { return answers_.pop(answer); }
   void hush_control() noexcept;
   [[nodiscard]] int control_descriptor() const noexcept { return to_control_.get(); }
+  /// As the engine said last. Relaxed, as is tell_load(): nothing else depends on it.
+  [[nodiscard]] std::uint32_t load_percent() const noexcept {
+    return load_percent_.load(std::memory_order_relaxed);
+  }
 
   // --- the engine's ---
 
@@ -106,6 +112,9 @@ class EngineLink {
   [[nodiscard]] bool can_answer() noexcept { return answers_.write_available() != 0; }
   void answer(const EngineAnswer& answer) noexcept;
   void hush_engine() noexcept;
+  void tell_load(std::uint32_t percent) noexcept {
+    load_percent_.store(percent, std::memory_order_relaxed);
+  }
   [[nodiscard]] int engine_descriptor() const noexcept { return to_engine_.get(); }
 
  private:
@@ -113,6 +122,7 @@ class EngineLink {
   boost::lockfree::spsc_queue<EngineCommand, boost::lockfree::capacity<depth>> commands_;
   boost::lockfree::spsc_queue<EngineAnswer, boost::lockfree::capacity<depth>> answers_;
   OwnedFd to_engine_, to_control_;
+  std::atomic<std::uint32_t> load_percent_{0};
 };
 
 }  // namespace proa::sidecar

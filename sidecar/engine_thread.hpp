@@ -19,6 +19,7 @@
 
 #include "app_side.hpp"
 #include "engine_host.hpp"
+#include "engine_load.hpp"
 #include "idler.hpp"
 
 namespace proa::sidecar {
@@ -33,6 +34,7 @@ class EngineThread final : public EngineHost {
         apps_(options.engine.apps_max, options.flows_per_user),
         idler_(options.idle, options.spin_for),
         engine_(nic_, apps_, options.engine, clock_()),
+        load_(engine_.now()),
         leaving_(options.engine.apps_max) {
     if (timer_.descriptor() < 0)
       throw std::runtime_error{"no descriptor for a timer; raise the limit of open files"};
@@ -64,14 +66,17 @@ class EngineThread final : public EngineHost {
       if (stopped_) break;
       const TurnReport report = engine_.turn(clock_);
       tend_channels();
+      load_.turned(engine_.now(), !report.idle());
       if (engine_.interface().counters().address_conflicts != 0 && !conflict_told_) [[unlikely]]
         tell_conflict();
-      if (engine_.now() >= look_at_nic_at_) [[unlikely]]
-        look_at_nic();
+      if (engine_.now() >= look_at_) [[unlikely]]
+        look_around();
       if (!report.idle()) {
         idler_.worked(engine_.now());
-      } else if (idler_.rest(engine_.now())) {
-        sleep();
+      } else {
+        const bool tired = idler_.rest(engine_.now());
+        if (tired) sleep();
+        if (tired || idler_.gives_way()) load_.waited(clock_());
       }
     }
     // Its peers hear nothing from here on; the control thread may free the channels.
@@ -94,9 +99,16 @@ class EngineThread final : public EngineHost {
     static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof cores, &cores));
   }
 
+  /// Once a second, asleep or not: a load that is over is told within two.
+  void look_around() noexcept {
+    const std::uint32_t percent = load_.take_percent(engine_.now());
+    if (look_at_ != Instant{}) link_.tell_load(percent);  // the first look is not of a second
+    look_at_ = engine_.now() + look_every;
+    look_at_nic();
+  }
+
   /// Counters of some drivers cost a system call: not in every turn.
   void look_at_nic() noexcept {
-    look_at_nic_at_ = engine_.now() + nic_look;
     nic_watch_.look(engine_.now(), nic_.link_up(), engine_.counters(), [&](const NicNotice& one) {
       if (!link_.can_answer()) return false;
       EngineAnswer answer{EngineAnswer::Kind::noticed};
@@ -275,6 +287,7 @@ class EngineThread final : public EngineHost {
     out.sleeps = sleeps_;
     out.naps = naps_;
     out.gives_way = idler_.gives_way();
+    out.busy_percent = link_.load_percent();
     out.link_up = nic_.link_up();
     engine_.for_each_flow([&](FlowKey, AppCookie cookie, const auto& flow) {
       if (out.flows.size() < out.flows.capacity()) out.flows.push_back({cookie.app, flow.info()});
@@ -289,7 +302,7 @@ class EngineThread final : public EngineHost {
   }
 
   static constexpr Duration longest_sleep = std::chrono::seconds{1};
-  static constexpr Duration nic_look = std::chrono::seconds{1};
+  static constexpr Duration look_every = std::chrono::seconds{1};
   static constexpr Duration leaving_look = std::chrono::milliseconds{1};
 
   EngineHostOptions options_;
@@ -300,8 +313,9 @@ class EngineThread final : public EngineHost {
   ChannelAppSide apps_;
   Idler idler_;
   EngineT engine_;
+  EngineLoad load_;
   NicWatch nic_watch_;
-  Instant look_at_nic_at_{};
+  Instant look_at_{};
   std::vector<Leaving> leaving_;  // by application
   std::uint32_t leaving_count_ = 0;
   std::vector<pollfd> watched_;

@@ -157,9 +157,9 @@ void add_interface(std::string& out, const InterfaceStatus& i, bool all) {
       out += fmt::format("  engine {}: did not answer in time\n", e.index);
       continue;
     }
-    out += fmt::format("  engine {}: link {}, {} flows, {} channels{}\n", e.index,
-                       e.report.link_up ? "up" : "down", e.report.counters.flows_now,
-                       e.report.channels.size(),
+    out += fmt::format("  engine {}: link {}, {} % busy, {} flows, {} channels{}\n", e.index,
+                       e.report.link_up ? "up" : "down", e.report.busy_percent,
+                       e.report.counters.flows_now, e.report.channels.size(),
                        e.report.gives_way ? ", gives way to other pollers" : "");
     add_counters(out, "counters", engine_counters(e.report), all);
     add_counters(out, "drops", drop_counters(e.report.counters.drops), all);
@@ -210,10 +210,10 @@ std::string json(const std::vector<Counter>& counters) {
 
 std::string json_engine(const EngineStatus& e) {
   return fmt::format(
-      "{{\"engine\":{},\"answered\":{},\"link_up\":{},\"gives_way\":{},\"counters\":{},\"drops\":{}"
-      "}}",
-      e.index, e.answered, e.report.link_up, e.report.gives_way, json(engine_counters(e.report)),
-      json(drop_counters(e.report.counters.drops)));
+      "{{\"engine\":{},\"answered\":{},\"link_up\":{},\"gives_way\":{},\"busy_percent\":{},"
+      "\"counters\":{},\"drops\":{}}}",
+      e.index, e.answered, e.report.link_up, e.report.gives_way, e.report.busy_percent,
+      json(engine_counters(e.report)), json(drop_counters(e.report.counters.drops)));
 }
 
 std::string json_interface(const InterfaceStatus& i) {

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -136,6 +137,41 @@ TEST_CASE("channels spread evenly over the engines of an interface") {
     CAPTURE(engine, json);
     CHECK(times(json, "\"engine\":" + std::to_string(engine) + ",\"state\"") == 2);
   }
+}
+
+TEST_CASE("a busy engine gets no more channels while others have less to do") {
+  const Boat boat{"", "engines = 2\n"};
+  std::atomic<bool> done{false};
+  std::thread worker{[&] {  // alone at the first engine, which serves both ends of its flow
+    Net net = boat.board("busy");
+    static_cast<void>(net.listen({7000}));
+    const auto flow = net.connect(here(7000), 10s);
+    while (flow && !done) {  // who only allocates has next to nothing to do for a large message
+      while (auto buffer = net.allocate(500'000, *flow))
+        if (!net.send(*flow, std::move(buffer))) break;
+      while (net.poll()) {
+      }
+      static_cast<void>(net.wait(1ms));
+    }
+  }};
+  const auto busy_percent = [&] {  // of the first engine
+    const std::string json = boat.status("json");
+    const std::string key = "\"busy_percent\":";
+    const std::size_t at = json.find(key);
+    return at == std::string::npos ? -1 : std::stoi(json.substr(at + key.size()));
+  };
+  const auto until = monotonic_now() + 20s;
+  int percent = 0;
+  while ((percent = busy_percent()) < 50 && monotonic_now() < until)
+    std::this_thread::sleep_for(50ms);
+  CHECK(percent >= 50);
+  const Net b = boat.board("b"), c = boat.board("c");
+  const std::string json = boat.status("json");
+  done = true;
+  worker.join();
+  CAPTURE(json);
+  CHECK(times(json, "\"engine\":0,\"state\"") == 1);
+  CHECK(times(json, "\"engine\":1,\"state\"") == 2);
 }
 
 TEST_CASE("two applications of one sidecar exchange messages of every size") {
