@@ -265,6 +265,22 @@ test_bridge() {
   check "... and warned of" wait_for 'another station uses an address of ours' "$work/proad-a.log"
 }
 
+# --- a wire that carries 1520 bytes, so that a whole IPv6 packet around 1472 bytes of ping does ---
+
+test_wide() {
+  make_host a k && wire a wire0 "$(mac_of 1)" k wire0 "$(mac_of 3)" || { skip_all "no wire"; return; }
+  local host
+  for host in a k; do ip -n "$tag-$host" link set wire0 mtu 1520; done
+  ip -n "$tag-k" addr add 10.57.0.3/24 dev wire0
+  ip -n "$tag-k" addr add fd57::3/64 dev wire0
+  if sidecar a --mtu 1520 --address 10.57.0.1/24 --address fd57::1/64; then
+    check "ping over IPv4, 64 to 1472 bytes, and to the MTU" pings k 10.57.0.1 64 512 1400 1472 1492
+    check "ping over IPv6, 64 to 1472 bytes, which is the MTU" pings k fd57::1 64 512 1400 1472
+  else
+    skip_all "no sidecar on a wide wire"
+  fi
+}
+
 # --- a router between Proa hosts a and b ---
 
 # routed_network: a and b on wires of their own to the kernel router r.
@@ -422,7 +438,7 @@ test_vlan() {
   fi
 }
 
-for network in "${@:4}" bridge routers vlan; do
+for network in "${@:4}" bridge wide routers vlan; do
   "test_$network"
   remove_hosts
   (($# > 3)) && break # one, by name

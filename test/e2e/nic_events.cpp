@@ -1,5 +1,5 @@
-// e2e: cables that are pulled, interfaces that go away and come back, drivers that want a reset: a
-// flow lives through all of it, and each is counted once.
+// e2e: cables that are pulled, interfaces that go away and come back, drivers that want a reset:
+// flows over IPv4 and IPv6 live through all of it, and each is counted once.
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -18,24 +18,30 @@ using namespace std::chrono_literals;
 using Net = Stack<InProcess<DpdkNic>>;
 
 constexpr std::uint16_t port = 7000;
+constexpr std::size_t families = 2;  // IPv4, IPv6
+
+IpAddress address_of(std::size_t host, std::size_t family) {
+  IpAddress out{{0xfd, 0, 0x01, 0x17}};
+  out.octets[15] = static_cast<std::uint8_t>(11 + host);
+  return family == 1 ? out : IpAddress::v4(10, 117, 0, out.octets[15]);
+}
 
 Net::Options options_of(DpdkDriver driver, std::size_t host) {
   Net::Options options;
   options.nic = on_wire(driver);
-  options.interface.addresses = {
-      {IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + host)), 24}};
+  options.interface.addresses = {{address_of(host, 0), 24}, {address_of(host, 1), 64}};
   return options;
 }
 
 /// What an end says when it is asked.
 struct State {
   char error[240] = {};
-  std::uint64_t echoes = 0;
+  std::array<std::uint64_t, families> echoes{};
   bool link_up = false;
   NicCounters nic;
 };
 
-State state_of(Net& net, std::uint64_t echoes) {
+State state_of(Net& net, const std::array<std::uint64_t, families>& echoes) {
   State state;
   state.echoes = echoes;
   state.link_up = net.placement().nic().link_up();
@@ -49,29 +55,29 @@ State failed_state(const std::string& why) {
   return state;
 }
 
-/// Echoes, or has echoed, one small message at a time; answers questions until the other end of the
-/// control socket goes.
+/// Echoes, or has echoed, one small message of each family at a time; answers questions until the
+/// other end of the control socket goes.
 int run_host(const TwoHosts& hosts, DpdkDriver driver, std::size_t host, Control& control) {
   hosts.enter(host);
   auto net = Net::open(options_of(driver, host));
   if (!net) return control.send(failed_state(net.error())), 1;
   if (!net->listen({port})) return control.send(failed_state("cannot listen")), 1;
-  control.send(state_of(*net, 0));
+  std::array<std::uint64_t, families> echoes{};
+  control.send(state_of(*net, echoes));
   if (!control.receive<char>()) return 1;
   const std::byte ping[64] = {};
-  if (host == 0) {
-    const auto flow = net->connect({IpAddress::v4(10, 117, 0, 12), port}, 5s);
+  for (std::size_t family = 0; host == 0 && family < families; ++family) {
+    const auto flow = net->connect({address_of(1, family), port}, 5s);
     if (!flow) return control.send(failed_state("cannot connect")), 1;
     if (!net->send(*flow, ping)) return control.send(failed_state("cannot send")), 1;
   }
-  std::uint64_t echoes = 0;
   for (;;) {
     static_cast<void>(net->wait(5ms));
     while (auto event = net->poll()) {
       if (event->kind == EventKind::closed)
         return control.send(failed_state("the flow ended: " + std::string{text(event->reason)})), 1;
       if (event->kind != EventKind::message) continue;
-      ++echoes;
+      ++echoes[net->flow_info(event->flow)->local.address.is_v4() ? 0 : 1];
       if (!net->send(event->flow, ping)) return control.send(failed_state("cannot echo")), 1;
     }
     if (!control.ready()) continue;
@@ -98,7 +104,7 @@ State until(ChildProcess& host, const std::string& what, Wanted&& wanted) {
   return failed_state("it never happened that " + what);
 }
 
-/// Two hosts with a flow between them that never stops echoing.
+/// Two hosts with a flow of each family between them, and neither ever stops echoing.
 struct Wired {
   explicit Wired(DpdkDriver driver) {
     auto made = TwoHosts::make();
@@ -131,8 +137,9 @@ struct Wired {
   void echoes(const std::string& when) {
     const auto before = ask(ends[0]);
     CHECK(std::string{before.error} == "");
-    const auto after = until(ends[0], "messages come back " + when,
-                             [&](const State& state) { return state.echoes > before.echoes + 20; });
+    const auto after = until(ends[0], "messages come back " + when, [&](const State& state) {
+      return state.echoes[0] > before.echoes[0] + 20 && state.echoes[1] > before.echoes[1] + 20;
+    });
     CHECK(std::string{after.error} == "");
   }
   State expect(std::size_t host, const std::string& what, bool (*wanted)(const State&)) {
@@ -241,20 +248,20 @@ std::string events_of_a_driver() {
 
 }  // namespace
 
-TEST_CASE("a flow lives through a pulled cable over af_packet", "[nic][root]") {
+TEST_CASE("flows of both families live through a pulled cable over af_packet", "[nic][root]") {
   cable_is_pulled(DpdkDriver::af_packet);
 }
 
-TEST_CASE("a flow lives through a pulled cable over af_xdp", "[nic][root]") {
+TEST_CASE("flows of both families live through a pulled cable over af_xdp", "[nic][root]") {
   cable_is_pulled(DpdkDriver::af_xdp);
 }
 
-TEST_CASE("a flow lives through an interface that is deleted and made anew, over af_packet",
+TEST_CASE("flows of both families live through an interface that is made anew, over af_packet",
           "[nic][root]") {
   interface_is_made_anew(DpdkDriver::af_packet);
 }
 
-TEST_CASE("a flow lives through an interface that is deleted and made anew, over af_xdp",
+TEST_CASE("flows of both families live through an interface that is made anew, over af_xdp",
           "[nic][root]") {
   interface_is_made_anew(DpdkDriver::af_xdp);
 }

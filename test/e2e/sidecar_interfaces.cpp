@@ -1,11 +1,14 @@
 // e2e: one application, one stack, a sidecar with two interfaces and a host behind each of them.
 #include <catch2/catch.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <map>
 #include <optional>
+#include <proa/wire/address_text.hpp>
 #include <string>
 
 #include "sidecar_support.hpp"
@@ -17,18 +20,22 @@ namespace {
 
 constexpr std::uint16_t port = 7000;
 
-/// Host `hub` has the interfaces `left` (10.71.0.0/24) and `right` (10.72.0.0/24, and the way to
-/// 10.73.0.0/16), each a memif to a host of its own, which is number 2 there.
+/// Host `hub` has the interfaces `left` (10.71.0.0/24 or fd00:71::/64) and `right` (72, and the way
+/// to 10.73.0.0/16 or fd00:73::/32), each a memif to a host of its own, which is number 2 there.
+/// Everything is of one family.
 struct Star {
-  Star() {
+  explicit Star(bool of_ipv6) : ipv6(of_ipv6) {
     for (auto* host : {&hub, &left, &right})
       if (!(*host)->says("proad ready")) throw std::runtime_error{"proad: " + (*host)->errors()};
   }
   [[nodiscard]] std::string socket(const std::string& host) const { return scratch / host; }
-  [[nodiscard]] static Endpoint at(bool to_right, std::uint8_t host) {
-    return {IpAddress::v4(10, to_right ? 72 : 71, 0, host), port};
+  [[nodiscard]] Endpoint at(bool to_right, int host) const {
+    return {*parse_ip(text(to_right ? 72 : 71, host)), port};
   }
+  [[nodiscard]] std::string beyond() const { return text(73, 0) + (ipv6 ? "/32" : "/16"); }
+  [[nodiscard]] Endpoint nowhere() const { return {*parse_ip(text(99, 9)), port}; }
 
+  const bool ipv6;
   Scratch scratch;
   std::optional<Program> hub = start_hub(), left = start_leaf(false), right = start_leaf(true);
 
@@ -36,6 +43,13 @@ struct Star {
   [[nodiscard]] static std::string engines() {
     const char* const wanted = std::getenv("PROA_E2E_ENGINES");
     return wanted != nullptr ? wanted : "1";
+  }
+  [[nodiscard]] std::string text(int network, int host) const {
+    return ipv6 ? fmt::format("fd00:{}::{}", network, host)
+                : fmt::format("10.{}.0.{}", network, host);
+  }
+  [[nodiscard]] std::string prefix(bool r, int host) const {
+    return text(r ? 72 : 71, host) + (ipv6 ? "/64" : "/24");
   }
   [[nodiscard]] std::string memif(bool r, const std::string& role) const {
     return "memif,role=" + role + ",socket=" + (scratch / (r ? "right.memif" : "left.memif"));
@@ -45,9 +59,9 @@ struct Star {
     config << "[control]\nsocket = \"" << socket("hub") << "\"\n";
     for (const bool r : {false, true})
       config << "[[interface]]\nname = \"" << (r ? "right" : "left") << "\"\nnic = \""
-             << memif(r, "server") << "\"\naddresses = [\"10." << (r ? 72 : 71)
-             << ".0.1/24\"]\nengines = " << engines() << "\n"
-             << (r ? "routes = [\"10.73.0.0/16 via 10.72.0.2\"]\n" : "");
+             << memif(r, "server") << "\"\naddresses = [\"" << prefix(r, 1)
+             << "\"]\nengines = " << engines() << "\n"
+             << (r ? "routes = [\"" + beyond() + " via " + text(72, 2) + "\"]\n" : "");
     config.close();
     return std::optional<Program>{std::in_place, PROAD_PATH,
                                   Arguments{"--config", scratch / "hub.toml"}, scratch / "hub.err"};
@@ -55,8 +69,7 @@ struct Star {
   [[nodiscard]] std::optional<Program> start_leaf(bool r) const {
     const std::string name = r ? "right" : "left";
     return std::optional<Program>{std::in_place, PROAD_PATH,
-                                  Arguments{"--nic", memif(r, "client"), "--address",
-                                            std::string{"10."} + (r ? "72" : "71") + ".0.2/24",
+                                  Arguments{"--nic", memif(r, "client"), "--address", prefix(r, 2),
                                             "--socket", socket(name), "--engines", engines()},
                                   scratch / (name + ".err")};
   }
@@ -67,7 +80,7 @@ ChildProcess guest(const Star& star, bool right, std::uint64_t rounds) {
   return start_child([&star, right, rounds](Control& parent) {
     Net net = attach(star.socket(right ? "right" : "left"), "guest");
     if (!parent.receive<char>(patience)) return 2;
-    const auto flow = net.connect(Star::at(right, 1), 5s);
+    const auto flow = net.connect(star.at(right, 1), 5s);
     if (!flow) return 3;
     for (std::uint64_t i = 0; i < rounds; ++i)
       if (!echoes(net, *flow, i * 37 % 5000, i + (right ? 100'000U : 0U))) return 4;
@@ -79,7 +92,9 @@ ChildProcess guest(const Star& star, bool right, std::uint64_t rounds) {
 }  // namespace
 
 TEST_CASE("One stack accepts and connects over two interfaces of its sidecar at once") {
-  const Star star;
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
+  const Star star{ipv6};
   const ChildProcess far_left = echo_server(star.socket("left"), port);
   const ChildProcess far_right = echo_server(star.socket("right"), port);
   constexpr std::uint64_t rounds = 300;
@@ -89,17 +104,17 @@ TEST_CASE("One stack accepts and connects over two interfaces of its sidecar at 
   const auto interfaces = net.interfaces();
   REQUIRE(interfaces.size() == 2);
   CHECK(interfaces[0].name == "left");
-  CHECK(interfaces[1].owns(Star::at(true, 1).address));
-  CHECK(interfaces[1].routes == std::vector<IpPrefix>{{IpAddress::v4(10, 73, 0, 0), 16}});
-  CHECK(net.connect({IpAddress::v4(192, 168, 9, 9), port}).error().reason() == Reason::no_route);
+  CHECK(interfaces[1].owns(star.at(true, 1).address));
+  CHECK(interfaces[1].routes == std::vector<IpPrefix>{*parse_prefix(star.beyond())});
+  CHECK(net.connect(star.nowhere()).error().reason() == Reason::no_route);
 
   REQUIRE(net.listen({.port = port}));
   FlowHandle mine[2];
   for (const bool right : {false, true}) {
-    const auto flow = net.connect(Star::at(right, 2), 5s);
+    const auto flow = net.connect(star.at(right, 2), 5s);
     REQUIRE(flow);
     mine[right] = *flow;
-    CHECK(net.flow_info(*flow)->local.address == Star::at(right, 1).address);
+    CHECK(net.flow_info(*flow)->local.address == star.at(right, 1).address);
     guests[right].control().send(char{'g'});
   }
   // What guests send goes back, what we send comes back, until all four flows are through.
@@ -140,12 +155,14 @@ TEST_CASE("One stack accepts and connects over two interfaces of its sidecar at 
 }
 
 TEST_CASE("A buffer goes to a flow of whichever interface, and each listener to the one it names") {
-  const Star star;
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
+  const Star star{ipv6};
   const ChildProcess far_left = echo_server(star.socket("left"), port);
   const ChildProcess far_right = echo_server(star.socket("right"), port);
   Net net = attach(star.socket("hub"), "hub");
   for (const bool right : {false, true}) {
-    const auto flow = net.connect(Star::at(right, 2), 5s);
+    const auto flow = net.connect(star.at(right, 2), 5s);
     REQUIRE(flow);
     for (const FlowHandle of : {FlowHandle{}, *flow})
       for (const std::size_t size : {0U, 40U, 100'000U}) {
@@ -161,16 +178,16 @@ TEST_CASE("A buffer goes to a flow of whichever interface, and each listener to 
                          back->message.bytes().end()));
       }
   }
-  CHECK(net.listen({.port = 7001, .local = Star::at(true, 9).address}).error().reason() ==
+  CHECK(net.listen({.port = 7001, .local = star.at(true, 9).address}).error().reason() ==
         Reason::invalid_argument);
-  REQUIRE(net.listen({.port = 7001, .local = Star::at(true, 1).address}));
+  REQUIRE(net.listen({.port = 7001, .local = star.at(true, 1).address}));
   Net other = attach(star.socket("hub"), "other");
   CHECK(other.listen({.port = 7001}).error().reason() == Reason::port_in_use);
-  CHECK(other.listen({.port = 7001, .local = Star::at(false, 1).address}));
+  CHECK(other.listen({.port = 7001, .local = star.at(false, 1).address}));
   Net guest_left = attach(star.socket("left"), "left"),
       guest_right = attach(star.socket("right"), "r");
   for (const bool right : {false, true}) {
-    Endpoint to = Star::at(right, 1);
+    Endpoint to = star.at(right, 1);
     to.port = 7001;
     REQUIRE((right ? guest_right : guest_left).connect(to, 5s));
     const auto event = next(right ? net : other, EventKind::accepted);
@@ -182,21 +199,24 @@ TEST_CASE("A buffer goes to a flow of whichever interface, and each listener to 
 }
 
 TEST_CASE("An application that names one interface has that one") {
-  const Star star;
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
+  const Star star{ipv6};
   Net net = attach(star.socket("hub") + ";interface=right", "one");
   REQUIRE(net.interfaces().size() == 1);
   CHECK(net.interfaces()[0].name == "right");
-  CHECK(net.connect({IpAddress::v4(192, 168, 9, 9), port}, 5s).error().reason() ==
-        Reason::no_route);
+  CHECK(net.connect(star.nowhere(), 5s).error().reason() == Reason::no_route);
 }
 
 TEST_CASE("Where one host behind two interfaces is gone, the other one's flows go on") {
-  Star star;
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
+  const Star star{ipv6};
   const ChildProcess far_left = echo_server(star.socket("left"), port);
   const ChildProcess far_right = echo_server(star.socket("right"), port);
   Net net = attach(star.socket("hub"), "hub");
-  const auto left = net.connect(Star::at(false, 2), 5s);
-  const auto right = net.connect(Star::at(true, 2), 5s);
+  const auto left = net.connect(star.at(false, 2), 5s);
+  const auto right = net.connect(star.at(true, 2), 5s);
   REQUIRE((left && right));
   REQUIRE(echoes(net, *left, 100, 1));
   ::kill(star.left->pid(), SIGTERM);
@@ -209,5 +229,5 @@ TEST_CASE("Where one host behind two interfaces is gone, the other one's flows g
   REQUIRE(lost);
   CHECK(lost->flow == *right);
   CHECK(lost->reason == Reason::stack_closed);
-  CHECK(net.connect(Star::at(true, 2)).error().reason() == Reason::stack_closed);
+  CHECK(net.connect(star.at(true, 2)).error().reason() == Reason::stack_closed);
 }
