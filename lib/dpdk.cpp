@@ -168,6 +168,7 @@ NicCounters count(DpdkQueue& q) noexcept {
   counters.resets = events.resets.load(std::memory_order_relaxed);
   counters.removals = events.removals.load(std::memory_order_relaxed);
   counters.reopened = events.reopened.load(std::memory_order_relaxed);
+  counters.mismatches = events.mismatches.load(std::memory_order_relaxed);
   return counters;
 }
 
@@ -183,7 +184,7 @@ NicCounters count_anew(DpdkQueue& q) noexcept {
 NicCounters less(NicCounters from, const NicCounters& former) noexcept {
   for (const auto one : {&NicCounters::rx_missed, &NicCounters::rx_errors, &NicCounters::tx_errors,
                          &NicCounters::rx_no_buffer, &NicCounters::link_downs, &NicCounters::resets,
-                         &NicCounters::removals, &NicCounters::reopened})
+                         &NicCounters::removals, &NicCounters::reopened, &NicCounters::mismatches})
     from.*one -= former.*one;
   return from;
 }
@@ -331,7 +332,8 @@ bool DpdkNic::arm_wait() noexcept {
     q.stashed = receive(q, q.stash);
     return q.stashed == 0;
   }
-  if (!ask_to_be_woken(q, true)) return q.port->offline;  // else the link is changing: come back
+  if (!ask_to_be_woken(q, true))  // nobody to wait for, or the link is changing: come back
+    return q.port->offline || q.port->unmatched;
   q.stashed = receive(q, q.stash);
   if (q.stashed == 0) {
     // The peer looks at our wish without a fence after its send: a frame may still be in its store

@@ -63,7 +63,7 @@ DpdkDescription DpdkPort::describe() const {
   d.mac = capabilities.mac;
   rte_eth_link link{};
   if (rte_eth_link_get_nowait(id, &link) == 0) {
-    d.link_up = link.link_status == RTE_ETH_LINK_UP;
+    d.link_up = link_up();
     d.link_mbit = link.link_speed;
   }
   d.offloads = offload_names(rx_offloads, tx_offloads);

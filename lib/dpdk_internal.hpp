@@ -114,9 +114,11 @@ class MemifWait {
   ~MemifWait();
 
   /// `regions` and `events`: what the driver opened for this connection. If they are not as
-  /// expected (two memif ports of one process that connect at the same time), a tick per
-  /// millisecond wakes.
-  void connected(const std::vector<int>& regions, const std::vector<int>& events, bool client);
+  /// expected (two memif ports of one process that connect in the same moment), a tick per
+  /// millisecond wakes. Returns how many of our queue pairs the peer has, all if that cannot be
+  /// seen; with fewer nobody may use any of them.
+  [[nodiscard]] std::size_t connected(const std::vector<int>& regions,
+                                      const std::vector<int>& events, bool client);
   void disconnected();
   [[nodiscard]] int descriptor(std::size_t queue) const noexcept { return queues_[queue].epoll; }
   /// Whether the peer shall ring this queue's eventfd when it sends.
@@ -137,7 +139,7 @@ class MemifWait {
 
 /// What happens to a port, and how often it did. Written by the thread that watches it.
 struct PortEvents {
-  std::atomic<std::uint64_t> link_downs{0}, resets{0}, removals{0}, reopened{0};
+  std::atomic<std::uint64_t> link_downs{0}, resets{0}, removals{0}, reopened{0}, mismatches{0};
 };
 
 /// A started port and everything that belongs to it.
@@ -153,7 +155,8 @@ class DpdkPort {
   ~DpdkPort();
 
   [[nodiscard]] DpdkDescription describe() const;
-  [[nodiscard]] bool link_up() const noexcept;
+  [[nodiscard]] bool link_up() const noexcept { return has_link() && !unmatched; }
+  [[nodiscard]] bool has_link() const noexcept;  // also with a peer that is not served
 
   DpdkOptions options;
   std::string device;  // DPDK's name of it
@@ -177,11 +180,14 @@ class DpdkPort {
   std::unique_ptr<MemifWait> memif_wait;
   std::vector<int> descriptors_before;  // of the process, when no peer was connected
   std::atomic<bool> offline{false};     // a client that looks for its server: the gate stays closed
+  std::atomic<bool> unmatched{false};   // its client has fewer queue pairs: the gate stays closed
   bool link_was_up = false;
   bool guarded = false;
   bool reconnects = false;
   std::chrono::steady_clock::time_point retry_at{};
-  void follow_memif_link();
+  std::vector<int> of_connection;  // the driver's descriptors, sorted
+  /// `of_others`: what other memif ports hold for their connections, sorted.
+  void follow_memif_link(const std::vector<int>& of_others);
 
   // Link, reset, removal: dpdk_events.cpp.
   PortEvents events;

@@ -68,6 +68,7 @@ class Guard {
   void serve_visitors(std::unique_lock<std::mutex>& lock);
   void close_gates() noexcept;
   void open_gates();
+  [[nodiscard]] std::vector<int> held_by_others(const DpdkPort& port) const;
   void rescan();
   [[nodiscard]] bool ready(int timeout_ms) noexcept;
   [[nodiscard]] int patience() const noexcept;
@@ -188,9 +189,18 @@ void Guard::close_gates() noexcept {
 
 void Guard::open_gates() {
   for (auto* port : ports_) {
-    port->follow_memif_link();
-    if (!port->offline) port->gate->open();
+    port->follow_memif_link(held_by_others(*port));
+    if (!port->offline && !port->unmatched) port->gate->open();
   }
+}
+
+std::vector<int> Guard::held_by_others(const DpdkPort& port) const {
+  std::vector<int> all;
+  for (const auto* other : ports_)
+    if (other != &port)
+      all.insert(all.end(), other->of_connection.begin(), other->of_connection.end());
+  std::sort(all.begin(), all.end());
+  return all;
 }
 
 /// A client whose server went away starts again and again; true: DPDK has new descriptors to watch.
@@ -208,10 +218,19 @@ bool Guard::reconnect() {
   return connecting;
 }
 
-/// The ring a queue receives from, in the region both ends map; null if it is not where expected.
-std::uint16_t* find_ring_flags(std::byte* region, std::size_t bytes, std::size_t ring) noexcept {
+/// The rings at the start of the region both ends map: client to server, then server to client.
+struct Rings {
+  std::size_t count = 0;  // 0: they are not where expected
+  std::size_t ring_bytes = 0;
+
+  [[nodiscard]] std::uint16_t* flags(std::byte* region, std::size_t ring) const noexcept {
+    constexpr std::size_t flags_at = 4;
+    return reinterpret_cast<std::uint16_t*>(region + ring * ring_bytes + flags_at);
+  }
+};
+Rings find_rings(const std::byte* region, std::size_t bytes) noexcept {
   constexpr std::uint32_t cookie = 0x3E31F20;
-  constexpr std::size_t header_bytes = 128, descriptor_bytes = 16, flags_at = 4;
+  constexpr std::size_t header_bytes = 128, descriptor_bytes = 16;
   const auto has_cookie = [&](std::size_t at) {
     std::uint32_t found = 0;
     if (at + header_bytes > bytes) return false;
@@ -220,11 +239,11 @@ std::uint16_t* find_ring_flags(std::byte* region, std::size_t bytes, std::size_t
   };
   // The client chose the ring size; the second ring's cookie tells the server which.
   for (unsigned log2 = 5; has_cookie(0) && log2 <= 14; ++log2) {
-    const auto ring_bytes = header_bytes + (descriptor_bytes << log2);
-    if (has_cookie(ring_bytes) && has_cookie(ring * ring_bytes))
-      return reinterpret_cast<std::uint16_t*>(region + ring * ring_bytes + flags_at);
+    Rings rings{1, header_bytes + (descriptor_bytes << log2)};
+    while (has_cookie(rings.count * rings.ring_bytes)) ++rings.count;
+    if (rings.count > 1) return rings;
   }
-  return nullptr;
+  return {};
 }
 
 int millisecond_ticks() noexcept {
@@ -269,21 +288,25 @@ MemifWait::~MemifWait() {
   ::close(link_);
 }
 
-void MemifWait::connected(const std::vector<int>& regions, const std::vector<int>& events,
-                          bool client) {
+std::size_t MemifWait::connected(const std::vector<int>& regions, const std::vector<int>& events,
+                                 bool client) {
   const auto count = queues_.size();
-  const bool found = regions.size() == 1 && events.size() == 2 * count && map(regions[0]);
-  // Rings and their eventfds come in this order: client to server, then server to client.
+  const bool mapped = regions.size() == 1 && map(regions[0]);
+  const Rings rings = mapped ? find_rings(region_, bytes_) : Rings{};
+  if (rings.count != 0 && rings.count < 2 * count) return rings.count / 2;
+  const bool found = rings.count == 2 * count && events.size() == 2 * count;
+  // Eventfds come in the order of the rings.
   const std::size_t first = client ? count : 0;
   for (std::size_t i = 0; i < count; ++i) {
     auto& queue = queues_[i];
-    if (found) queue.flags = find_ring_flags(region_, bytes_, first + i);
+    if (found) queue.flags = rings.flags(region_, first + i);
     queue.event = queue.flags != nullptr ? ::fcntl(events[first + i], F_DUPFD_CLOEXEC, 0)
                                          : millisecond_ticks();
     epoll_event event{.events = EPOLLIN, .data = {}};
     ::epoll_ctl(queue.epoll, EPOLL_CTL_ADD, queue.event, &event);
   }
   signal(link_);
+  return count;
 }
 
 bool MemifWait::map(int region) {
@@ -326,20 +349,39 @@ void without_memif_control(const std::function<void()>& work) {
 }
 
 /// In the interrupt thread, gates closed: notices that the link went up or down.
-void DpdkPort::follow_memif_link() {
-  const bool up = link_up();
+///
+/// A server connects to a client with fewer queue pairs as if it had all of them (librte_net_memif
+/// 22.11): its other queues then use the client's first ring or where one of the client before lay,
+/// two threads on one ring, or outside of the region. So such a client is not served. It is not
+/// told either, the protocol has no word for it. (A client with more is refused by the driver.)
+void DpdkPort::follow_memif_link(const std::vector<int>& of_others) {
+  const bool up = has_link();
   if (up == link_was_up) return;
   link_was_up = up;
   if (!up) {
-    events.link_downs.fetch_add(1, std::memory_order_relaxed);
+    if (!unmatched.exchange(false)) events.link_downs.fetch_add(1, std::memory_order_relaxed);
     memif_wait->disconnected();
     descriptors_before = own_descriptors();
+    of_connection.clear();
     return;
   }
-  const auto added = added_since(descriptors_before);
-  memif_wait->connected(of_kind(added, DescriptorKind::memif_region),
-                        of_kind(added, DescriptorKind::plain_eventfd),
-                        options.memif.role == MemifRole::client);
+  std::vector<int> added;
+  const auto now = added_since(descriptors_before);
+  std::set_difference(now.begin(), now.end(), of_others.begin(), of_others.end(),
+                      std::back_inserter(added));
+  const auto regions = of_kind(added, DescriptorKind::memif_region);
+  const auto rings = of_kind(added, DescriptorKind::plain_eventfd);
+  if (regions.size() == 1)
+    std::merge(regions.begin(), regions.end(), rings.begin(), rings.end(),
+               std::back_inserter(of_connection));
+  const std::size_t of_peer =
+      memif_wait->connected(regions, rings, options.memif.role == MemifRole::client);
+  if (of_peer >= queue_pairs) return;
+  unmatched = true;
+  events.mismatches.fetch_add(1, std::memory_order_relaxed);
+  say("the client has queue pairs for " + std::to_string(of_peer) + " of " +
+      std::to_string(queue_pairs) +
+      " here and is not served: start both ends with as many (engines, queues)");
 }
 
 }  // namespace proa::detail

@@ -90,7 +90,7 @@ Result DpdkPort::start_memif_client() {
   if (heard)
     return Failure{with_complaint("The server of memif socket \"" + options.memif.socket +
                                   "\" does not take this client: it has another client, another "
-                                  "id, or does not run")};
+                                  "id, fewer queue pairs, or does not run")};
   return Failure{"Nobody serves the memif socket \"" + options.memif.socket +
                  "\": start the other end first (role=server), or correct the path."};
 }
@@ -157,7 +157,7 @@ void DpdkPort::close_device() noexcept {
   wait_fds.clear();
 }
 
-bool DpdkPort::link_up() const noexcept {
+bool DpdkPort::has_link() const noexcept {
   if (!carrier.load(std::memory_order_relaxed)) return false;
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

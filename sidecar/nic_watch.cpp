@@ -9,6 +9,9 @@ std::string_view text(NicTrouble trouble) noexcept {
   switch (trouble) {
     case NicTrouble::link_down:
       return "the link is down";
+    case NicTrouble::mismatch:
+      return "the peer has fewer queue pairs than this end and is not served; start both ends with "
+             "as many engines";
     case NicTrouble::reset:
       return "the driver asked for a reset";
     case NicTrouble::removed:
@@ -34,7 +37,7 @@ std::string_view text(NicTrouble trouble) noexcept {
 std::string text(const NicNotice& notice) {
   if (!notice.over) return std::string{text(notice.what)};
   const double seconds = std::chrono::duration<double>(notice.lasted).count();
-  return notice.what == NicTrouble::link_down
+  return is_of_link(notice.what)
              ? fmt::format("over after {:.1f} s: {}", seconds, text(notice.what))
              : fmt::format("over, {} times in {:.1f} s: {}", notice.times, seconds,
                            text(notice.what));

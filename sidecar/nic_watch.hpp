@@ -16,6 +16,7 @@ namespace proa::sidecar {
 
 enum class NicTrouble : std::uint8_t {
   link_down,
+  mismatch,
   reset,
   removed,
   rx_overrun,
@@ -27,6 +28,10 @@ enum class NicTrouble : std::uint8_t {
   count_,
 };
 [[nodiscard]] std::string_view text(NicTrouble trouble) noexcept;
+/// Over as soon as the link is up.
+[[nodiscard]] constexpr bool is_of_link(NicTrouble trouble) noexcept {
+  return trouble == NicTrouble::link_down || trouble == NicTrouble::mismatch;
+}
 
 struct NicNotice {
   NicTrouble what = NicTrouble::link_down;
@@ -37,13 +42,14 @@ struct NicNotice {
 [[nodiscard]] std::string text(const NicNotice& notice);
 
 /// Makes episodes of counters, however fast they grow. An episode begins when its counter grows and
-/// is over when it has not for a while; the link's is over when it is up.
+/// is over when it has not for a while; the link's are over when it is up.
 class NicWatch {
  public:
   static constexpr Duration quiet_for = std::chrono::seconds{10};
 
   /// Calls say(NicNotice) for what is new, again at the next look if that returns false: it could
-  /// not be told. The first look only remembers where the counters are.
+  /// not be told. The first look only remembers where the counters are, but for what lasts: a link
+  /// that is down, a peer that may have come before it.
   template <class Say>
   void look(Instant now, bool link_up, const EngineCounters& counters, Say&& say) noexcept {
     const bool first = !std::exchange(looked_, true);
@@ -51,9 +57,9 @@ class NicWatch {
     for (std::size_t i = 0; i < seen.size(); ++i) {
       Episode& episode = episodes_[i];
       const auto what = static_cast<NicTrouble>(i);
-      const bool link = what == NicTrouble::link_down;
+      const bool link = what == NicTrouble::link_down, of_link = is_of_link(what);
       const std::uint64_t grown = seen[i] - std::exchange(episode.seen, seen[i]);
-      const bool begins = (link && !link_up) || (!first && grown != 0);
+      const bool begins = (link && !link_up) || ((!first || (of_link && !link_up)) && grown != 0);
       if (first && begins) episode.before = seen[i];
       if (begins) {
         episode.last = now;
@@ -61,9 +67,9 @@ class NicWatch {
         episode.since = now;
         if (!first) episode.before = seen[i] - grown;
         episode.on = say(NicNotice{what, false, seen[i] - episode.before, {}});
-      } else if (episode.on && (link || now - episode.last >= quiet_for)) {
+      } else if (episode.on && (of_link ? link_up : now - episode.last >= quiet_for)) {
         episode.on = !say(NicNotice{what, true, seen[i] - episode.before,
-                                    (link ? now : episode.last) - episode.since});
+                                    (of_link ? now : episode.last) - episode.since});
       }
     }
   }
@@ -76,8 +82,8 @@ class NicWatch {
     bool on = false;
   };
   static std::array<std::uint64_t, count> counts_of(const EngineCounters& c) noexcept {
-    return {c.nic.link_downs, c.nic.resets,   c.nic.removals,  c.nic.rx_missed, c.nic.rx_no_buffer,
-            c.nic.rx_errors,  c.tx_ring_full, c.tx_pool_empty, c.nic.tx_errors};
+    return {c.nic.link_downs,   c.nic.mismatches, c.nic.resets,   c.nic.removals,  c.nic.rx_missed,
+            c.nic.rx_no_buffer, c.nic.rx_errors,  c.tx_ring_full, c.tx_pool_empty, c.nic.tx_errors};
   }
 
   std::array<Episode, count> episodes_{};

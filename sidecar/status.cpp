@@ -59,6 +59,7 @@ std::vector<Counter> engine_counters(const EngineReport& r) {
                            {"nic_resets", c.nic.resets},
                            {"nic_removals", c.nic.removals},
                            {"nic_reopened", c.nic.reopened},
+                           {"nic_mismatches", c.nic.mismatches},
                            {"arp_requests_sent", r.interface.arp_requests_sent},
                            {"arp_requests_answered", r.interface.arp_requests_answered},
                            {"arp_replies_heard", r.interface.arp_replies_heard},

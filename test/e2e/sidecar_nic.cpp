@@ -90,6 +90,14 @@ std::string lacks_queues(const bench::TwoHosts& hosts) {
                                                                                        : status;
 }
 
+/// A proad of that many engines at one end of a memif.
+Arguments memif_end(const Scratch& scratch, const std::string& role, const std::string& engines) {
+  return {"--nic",     "memif,role=" + role + ",socket=" + (scratch / "memif"),
+          "--address", role == "server" ? "10.77.0.1/24" : "10.77.0.2/24",
+          "--socket",  scratch / role,
+          "--engines", engines};
+}
+
 void in_two_hosts(const std::function<std::string(const bench::TwoHosts&)>& body) {
   auto hosts = bench::TwoHosts::make();
   REQUIRE(hosts);
@@ -108,6 +116,30 @@ TEST_CASE(
     "Engines beyond the NIC's queue pairs are not started, and that is said and seen in status",
     "[root]") {
   in_two_hosts(lacks_queues);
+}
+
+TEST_CASE("A memif peer with fewer engines is not served: said once, and once that it is over") {
+  const Scratch scratch;
+  Program server{PROAD_PATH, memif_end(scratch, "server", "4"), scratch / "server.err"};
+  REQUIRE(server.says("proad ready"));
+  const std::string fewer =
+      "the peer has fewer queue pairs than this end and is not served; start both ends with as "
+      "many "
+      "engines\n";
+  const auto status = [&] { return status_of(scratch / "server", scratch); };
+  {
+    Program client{PROAD_PATH, memif_end(scratch, "client", "1"), scratch / "client.err"};
+    REQUIRE(client.says("proad ready"));
+    CHECK(until("said", [&] { return times(server.errors(), "interface proa0: " + fewer) == 1; }) ==
+          "");
+    CHECK(times(status(), "\"link_up\":false") == 4);
+    CHECK(number_in(status(), "nic_mismatches") == 1);
+  }
+  Program client{PROAD_PATH, memif_end(scratch, "client", "4"), scratch / "client.err"};
+  REQUIRE(client.says("proad ready"));
+  CHECK(until("over", [&] { return times(server.errors(), " s: " + fewer) == 1; }) == "");
+  CHECK(times(status(), "\"link_up\":true") == 4);
+  CHECK(times(server.errors(), "interface proa0: " + fewer) == 1);
 }
 
 TEST_CASE(

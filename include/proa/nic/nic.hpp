@@ -34,6 +34,7 @@ struct NicCounters {
   std::uint64_t resets = 0;        // times the driver wanted the port set up anew
   std::uint64_t removals = 0;      // times the device went away
   std::uint64_t reopened = 0;      // times a reset or removed port was in use again
+  std::uint64_t mismatches = 0;    // times a peer had too few queue pairs to be served
 };
 
 namespace detail {

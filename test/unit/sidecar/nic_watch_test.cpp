@@ -64,6 +64,24 @@ TEST_CASE(
   CHECK_FALSE(heard.notices[2].over);
 }
 
+TEST_CASE("a peer that is not served is said until the link is up, also one from before the look") {
+  NicWatch watch;
+  Heard heard;
+  EngineCounters counters;
+  counters.nic.mismatches = 1;
+  Instant now{};
+  watch.look(now, false, counters, heard);
+  for (int i = 0; i < 30; ++i) watch.look(now += 1s, false, counters, heard);
+  REQUIRE(heard.notices.size() == 2);  // and that the link is down
+  CHECK(heard.notices[1].what == NicTrouble::mismatch);
+  CHECK_FALSE(heard.notices[1].over);
+  watch.look(now += 1s, true, counters, heard);
+  watch.look(now += 1s, false, counters, heard);  // the next one goes: that is all
+  REQUIRE(heard.notices.size() == 5);
+  CHECK(text(heard.notices[3]).starts_with("over after 31.0 s: the peer has fewer queue pairs"));
+  CHECK(text(heard.notices[4]) == "the link is down");
+}
+
 TEST_CASE("a link that goes and comes back between two looks is said too") {
   NicWatch watch;
   Heard heard;
