@@ -1,11 +1,12 @@
-// e2e: four engines on each of two hosts over net_af_packet: the kernel spreads packets over the
-// queues by a hash that nobody here can read or set (packet(7), PACKET_FANOUT_HASH).
+// e2e: four and sixteen engines on each of two hosts over net_af_packet: the kernel spreads packets
+// over the queues by a hash that nobody here can read or set (packet(7), PACKET_FANOUT_HASH).
 #include <linux/if_packet.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -30,7 +31,7 @@ using namespace proa::bench;
 using namespace std::chrono_literals;
 using Net = Stack<InProcess<DpdkNic>>;
 
-constexpr std::uint32_t engines = 4;
+constexpr std::uint32_t engines_at_most = 16;
 constexpr std::chrono::milliseconds patience{60'000};
 using Clock = std::chrono::steady_clock;
 
@@ -43,7 +44,7 @@ enum class Load : std::uint8_t {
 /// Packets that the kernel put into another queue than their hash says, because that one was nearly
 /// full (PACKET_FANOUT_FLAG_ROLLOVER, which DPDK's driver asks for): of all sockets of this
 /// process.
-std::optional<std::uint64_t> rolled_over() {
+std::optional<std::uint64_t> rolled_over(std::uint32_t engines) {
   std::uint64_t sum = 0;
   std::uint32_t sockets = 0;
   for (int socket = 0; socket < 1024; ++socket) {
@@ -73,17 +74,21 @@ struct Word {
   char error[256] = {};
   std::uint64_t handed_over = 0, dropped = 0, searches_in_vain = 0, hits = 0, messages = 0;
   std::uint64_t path_changes = 0, path_returns = 0, rolled_over = 0;
-  std::array<std::uint64_t, engines> received{};  // packets on each engine's own queue
+  std::array<std::uint64_t, engines_at_most> received{};  // packets on each engine's own queue
+  std::array<std::uint64_t, engines_at_most> rounds{};    // in which all flows of an engine echoed
 };
 
-/// The engines of one host, a thread each.
+/// The engines of one host, a thread each; as many on both.
 class Host {
  public:
-  Host(const TwoHosts& hosts, std::size_t number, bool ipv6) : ipv6_(ipv6) {
+  const std::uint32_t engines;
+
+  Host(const TwoHosts& hosts, std::size_t number, std::uint32_t of_engines, bool ipv6)
+      : engines(of_engines), ipv6_(ipv6) {
     hosts.enter(number);
     options_.nic.driver = DpdkDriver::af_packet;
     options_.nic.interface = TwoHosts::interface;
-    options_.nic.queue_pairs = engines;
+    options_.nic.queue_pairs = static_cast<std::uint16_t>(engines);
     options_.interface.addresses = {
         {address_of(number, ipv6), static_cast<std::uint8_t>(ipv6 ? 64 : 24)}};
     port_ = std::make_unique<Port<DpdkNic>>(options_.nic);
@@ -125,6 +130,7 @@ class Host {
     return order_;
   }
   void count_message() noexcept { messages_.fetch_add(1); }
+  void count_round(std::uint32_t engine) noexcept { rounds_[engine].fetch_add(1); }
   void fail(const char* why) noexcept { failure_.store(why); }
   [[nodiscard]] Word word() const {
     Word out;
@@ -135,10 +141,11 @@ class Host {
       out.searches_in_vain += seen_[i][2].load();
       out.hits += seen_[i][3].load();
       out.received[i] = seen_[i][4].load();
+      out.rounds[i] = rounds_[i].load();
       out.path_changes += seen_[i][5].load();
       out.path_returns += seen_[i][6].load();
     }
-    if (const auto packets = rolled_over())
+    if (const auto packets = rolled_over(engines))
       out.rolled_over = *packets;
     else
       std::strcpy(out.error, "sockets do not tell what rolled over");
@@ -160,8 +167,9 @@ class Host {
   bool ipv6_;
   Net::Options options_;
   std::unique_ptr<Port<DpdkNic>> port_;
-  std::array<std::array<std::atomic<std::uint64_t>, 7>, engines> seen_{};
+  std::array<std::array<std::atomic<std::uint64_t>, 7>, engines_at_most> seen_{};
   std::atomic<std::uint64_t> messages_{0};
+  std::array<std::atomic<std::uint64_t>, engines_at_most> rounds_{};
   std::atomic<const char*> failure_{nullptr};
   std::atomic<bool> stop_{false};
   std::mutex ordering_;
@@ -187,7 +195,7 @@ class Asker {
   explicit Asker(Host& host) : host_(&host) {}
 
   void operator()(std::uint32_t engine, Net& net) {
-    while (flows_.size() < engines) {
+    while (flows_.size() < host_->engines) {
       const auto flow = net.connect(host_->server(static_cast<std::uint32_t>(flows_.size())), 20s);
       if (!flow) return host_->fail("cannot connect");
       flows_.push_back(*flow);
@@ -195,6 +203,7 @@ class Asker {
     const Order order = host_->order();
     if (order.load == Load::rounds) {
       ask(net, flows_);
+      host_->count_round(engine);
       pause(net, order.every);
     } else if (order.load == Load::one && order.from == engine) {
       ask(net, std::span{flows_}.subspan(order.to, 1));
@@ -235,10 +244,11 @@ class Asker {
 void ask(Host& host) { host.start(Asker{host}); }
 
 /// A host in a child process that obeys and tells what it has seen.
-ChildProcess run(const TwoHosts& hosts, std::size_t number, bool ipv6, void (*what)(Host&)) {
-  auto child = ChildProcess::start([&hosts, number, ipv6, what](Control& control) {
+ChildProcess run(const TwoHosts& hosts, std::size_t number, std::uint32_t engines, bool ipv6,
+                 void (*what)(Host&)) {
+  auto child = ChildProcess::start([&hosts, number, engines, ipv6, what](Control& control) {
     try {
-      Host host{hosts, number, ipv6};
+      Host host{hosts, number, engines, ipv6};
       what(host);
       while (const auto order = control.receive<Order>(patience)) {
         host.set(*order);
@@ -268,7 +278,7 @@ struct Phase {
   std::uint64_t messages = 0, handed_over = 0, path_changes = 0, path_returns = 0, rolled_over = 0;
   double seconds = 0;
   std::uint32_t windows = 0, quiet = 0;  // of 50 ms or a little more; nothing was handed over
-  std::array<std::uint64_t, engines> received_a{}, received_b{};
+  std::array<std::uint64_t, engines_at_most> received_a{}, received_b{};
 
   [[nodiscard]] double rate() const { return static_cast<double>(messages) / seconds; }
   [[nodiscard]] double handed_over_per_1000() const {
@@ -289,8 +299,8 @@ std::string text(const Phase& p) {
 /// Both hosts, seen from the parent.
 class Pair {
  public:
-  Pair(const TwoHosts& hosts, bool ipv6)
-      : server_(run(hosts, 1, ipv6, serve)), client_(ready(hosts, ipv6)) {}
+  Pair(const TwoHosts& hosts, std::uint32_t engines, bool ipv6)
+      : server_(run(hosts, 1, engines, ipv6, serve)), client_(ready(hosts, engines, ipv6)) {}
 
   /// At least that many messages under this load, and for that long.
   Phase under(const Order& order, std::uint64_t messages,
@@ -314,7 +324,7 @@ class Pair {
     out.path_changes = a_then.path_changes + b_then.path_changes - a.path_changes - b.path_changes;
     out.path_returns = a_then.path_returns + b_then.path_returns - a.path_returns - b.path_returns;
     out.rolled_over = a_then.rolled_over + b_then.rolled_over - a.rolled_over - b.rolled_over;
-    for (std::uint32_t i = 0; i < engines; ++i) {
+    for (std::uint32_t i = 0; i < engines_at_most; ++i) {
       out.received_a[i] = a_then.received[i] - a.received[i];
       out.received_b[i] = b_then.received[i] - b.received[i];
     }
@@ -329,9 +339,9 @@ class Pair {
   [[nodiscard]] Word server() { return heard(server_, {}); }
 
  private:
-  ChildProcess ready(const TwoHosts& hosts, bool ipv6) {
+  ChildProcess ready(const TwoHosts& hosts, std::uint32_t engines, bool ipv6) {
     heard(server_, {});
-    return run(hosts, 0, ipv6, ask);
+    return run(hosts, 0, engines, ipv6, ask);
   }
   ChildProcess server_, client_;
 };
@@ -355,10 +365,11 @@ bool runs_on_its_own(Pair& pair, std::uint32_t from, std::uint32_t to) {
 TEST_CASE("four engines on each side find paths through the kernel's fanout hash",
           "[stack][root]") {
   const bool ipv6 = GENERATE(false, true);
+  constexpr std::uint32_t engines = 4;
   CAPTURE(ipv6);
   const auto hosts = TwoHosts::make();
   REQUIRE(hosts);
-  Pair pair{*hosts, ipv6};
+  Pair pair{*hosts, engines, ipv6};
   // Sixteen flows: enough for 8 of 32 packets, and for every search.
   static_cast<void>(pair.under({Load::rounds, 0, 0, 4ms}, 16 * 60));
   const Phase full = pair.under({Load::rounds, 0, 0, 0ms}, 16 * 60, 2s);
@@ -396,4 +407,27 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
        << "full load: " << text(full) << "; half: " << text(first_half) << "; look " << looks
        << " at half: " << text(half) << "; calm: " << text(calm) << "; searches that hit: "
        << a.hits + b.hits << ", in vain: " << a.searches_in_vain + b.searches_in_vain);
+}
+
+TEST_CASE("sixteen stacks of a process share its port, and each reaches all sixteen of the peer",
+          "[stack][root]") {
+  constexpr std::uint32_t engines = engines_at_most;
+  const auto hosts = TwoHosts::make();
+  REQUIRE(hosts);
+  Pair pair{*hosts, engines, false};
+  Phase all;
+  Word client;
+  for (const auto until = Clock::now() + patience; Clock::now() < until;) {
+    all = pair.under({Load::rounds, 0, 0, 50ms}, engines * engines, 1s);
+    client = pair.client();
+    if (std::count(client.rounds.begin(), client.rounds.end(), 0U) == 0) break;
+  }
+  const Word server = pair.server();
+  for (std::uint32_t i = 0; i < engines; ++i) {
+    CAPTURE(i);
+    CHECK(client.rounds[i] > 0);
+    CHECK(client.received[i] > 0);
+    CHECK(server.received[i] > 0);
+  }
+  WARN("sixteen engines: " << text(all));
 }
