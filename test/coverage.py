@@ -22,6 +22,9 @@ PROGRAMS = [
     ["test/sim/sim_world", "--seeds", "1", "300"],
     ["test/sim/sim_engines", "--seeds", "1", "60"],
     ["test/sim/sim_matrix_flow"],
+    ["test/sim/sim_matrix_lifecycle"],
+    ["test/sim/sim_matrix_paths"],
+    ["test/sim/sim_matrix_engine"],
     ["test/fuzz/replay_flow", "test/fuzz/corpus/flow"],
     ["test/fuzz/replay_engine", "test/fuzz/corpus/engine"],
 ]
