@@ -65,7 +65,16 @@ class SentPackets {
     while (settled_ < ring_.size() && ring_[settled_].state != PacketState::in_flight) ++settled_;
     return settled_;
   }
-  [[nodiscard]] bool can_send() noexcept { return ring_.make_room(); }
+  /// Where there is no room the packet declared lost longest ago is forgotten: waiting for it to be
+  /// old enough, with nothing in flight that would be acknowledged, would be waiting for ever.
+  [[nodiscard]] bool can_send() noexcept {
+    if (ring_.make_room()) [[likely]]
+      return true;
+    if (ring_.empty() || ring_.front().state == PacketState::in_flight) return false;
+    drop_front();
+    forget(Instant::min());
+    return ring_.make_room();
+  }
   [[nodiscard]] std::uint32_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] std::uint32_t in_flight_packets() const noexcept { return in_flight_packets_; }
 
@@ -105,9 +114,7 @@ class SentPackets {
       const SentPacket& front = ring_.front();
       if (front.state == PacketState::in_flight) break;
       if (front.state == PacketState::lost && front.sent_at >= forget_before) break;
-      ring_.pop_front();
-      oldest_ = oldest_.plus(1);
-      if (settled_ != 0) --settled_;
+      drop_front();
     }
   }
   void trim() noexcept { ring_.trim(); }
@@ -133,6 +140,12 @@ class SentPackets {
   }
 
  private:
+  void drop_front() noexcept {
+    ring_.pop_front();
+    oldest_ = oldest_.plus(1);
+    if (settled_ != 0) --settled_;
+  }
+
   GrowRing<SentPacket> ring_;
   PacketNumber oldest_;
   std::uint32_t in_flight_bytes_ = 0;

@@ -274,6 +274,18 @@ TEST_CASE("a client asked to prove its address sends its SYN again with the cook
         Drop::duplicate_packet);
 }
 
+TEST_CASE("a sender whose records are all settled, the oldest one lost a moment ago, goes on") {
+  FlowPair<> pair;
+  pair.options.packets_in_flight_max = 32;
+  pair.connect();
+  pair.run_for(1ms);
+  int seen = 0;
+  pair.lose = [&](int from, const auto&) { return from == 0 && seen++ == 0; };
+  for (unsigned i = 0; i < 100; ++i) REQUIRE(pair.send(0, pattern(1400, i)));
+  pair.run_for(2ms);
+  CHECK(pair.side[1].messages.size() == 100);
+}
+
 TEST_CASE("a flow that only receives after a repaired loss never runs out of records") {
   FlowPair<> pair;
   pair.options.packets_in_flight_max = 64;

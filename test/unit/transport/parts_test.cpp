@@ -103,6 +103,30 @@ TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones"
   packets.clear();
 }
 
+TEST_CASE("packets declared lost give way to new ones, the oldest first; those in flight do not") {
+  ScratchPool pool{1U << 20U};
+  SentPackets packets{pool, 32, PacketNumber{7}};
+  const auto send = [&](PacketState state) {
+    SentPacket packet;
+    packet.sent_at = Instant{1ms};
+    packet.bytes = 100;
+    packet.state = state;
+    REQUIRE(packets.can_send());
+    packets.push(packet);
+  };
+  for (int i = 0; i < 32; ++i) send(PacketState::in_flight);
+  CHECK_FALSE(packets.can_send());
+  for (std::uint32_t i = 0; i < 32; ++i)
+    packets.resolve(packets.at(i), i == 0 || i == 4 ? PacketState::lost : PacketState::acked);
+  packets.forget(Instant{1ms});
+  REQUIRE(packets.count() == 32);  // the lost one is not old enough
+  send(PacketState::in_flight);
+  CHECK(packets.oldest() == PacketNumber{7 + 4});  // the next lost one
+  CHECK(packets.in_flight_packets() == 1);
+  CHECK(packets.broken_invariant() == nullptr);
+  packets.clear();
+}
+
 TEST_CASE(
     "a burst of losses longer than the window leaves nothing acknowledged that did not come") {
   ScratchPool pool{1U << 16U};
