@@ -268,7 +268,10 @@ test_bridge() {
 # --- a wire that carries 1520 bytes, so that a whole IPv6 packet around 1472 bytes of ping does ---
 
 test_wide() {
-  make_host a k && wire a wire0 "$(mac_of 1)" k wire0 "$(mac_of 3)" || { skip_all "no wire"; return; }
+  if ! { make_host a k && wire a wire0 "$(mac_of 1)" k wire0 "$(mac_of 3)"; }; then
+    skip_all "no wire"
+    return
+  fi
   local host
   for host in a k; do ip -n "$tag-$host" link set wire0 mtu 1520; done
   ip -n "$tag-k" addr add 10.57.0.3/24 dev wire0

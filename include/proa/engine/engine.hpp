@@ -94,7 +94,8 @@ class Engine {
     const std::uint32_t slot = open_slot(key);
     if (slot == no_slot) return failed(Reason::no_such_flow);
     const auto done = flows_[slot].flow.close(now, deadline);
-    if (done && !std::exchange(flows_[slot].closing, true)) ++closing_flows_;
+    if (done && !flows_[slot].closing) ++closing_flows_;
+    flows_[slot].closing = flows_[slot].closing || done;
     touch(slot);
     return done;
   }
@@ -273,7 +274,8 @@ class Engine {
 
   // Something happened to the flow: before the turn is over somebody looks at what it wants now.
   void touch(std::uint32_t slot) noexcept {
-    if (std::exchange(flows_[slot].touched, true)) return;
+    if (flows_[slot].touched) return;
+    flows_[slot].touched = true;
     touched_[touched_count_++] = slot;
   }
   // What cannot wait for settle(): whoever wants to transmit does so in this turn.
@@ -302,7 +304,8 @@ class Engine {
     }
     if (host.flow.finished() && !host.events.linked) [[unlikely]]
       return destroy(slot);
-    const bool asked = std::exchange(host.dry, false);
+    const bool asked = host.dry;
+    host.dry = false;
     if (!asked && host.send_list == detail::SendList::none && host.flow.wants_transmit(now_))
       activate(slot);
     if (host.flow.wants_memory()) [[unlikely]]
@@ -337,7 +340,8 @@ class Engine {
     memory_wanted_ = true;
   }
   void note_end(Slot& host) noexcept {
-    if (std::exchange(host.ended, true)) return;
+    if (host.ended) return;
+    host.ended = true;
     if (host.closing) --closing_flows_;
   }
   void destroy(std::uint32_t slot) noexcept;

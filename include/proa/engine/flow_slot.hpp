@@ -47,7 +47,17 @@ struct FlowSlot {
   SlotLink send, events, memory, app;
   std::int32_t deficit = 0;  // bytes this flow may still send in its round
   SendList send_list = SendList::none;
-  std::uint8_t silent = 0;        // unanswered repetitions when its path was last looked at
+  std::uint8_t silent = 0;  // unanswered repetitions when its path was last looked at
+  // Bits: a hundred thousand idle flows hold one of these each.
+  bool doubtful : 1 = false;  // the peer says that our packets reach the wrong engine
+  bool former_doubtful : 1 = false;
+  bool named : 1 = false;         // the application knows the flow by `cookie`
+  bool closing : 1 = false;       // the application called close
+  bool orphaned : 1 = false;      // its application is gone: nobody to tell
+  bool ended : 1 = false;         // `closed` was delivered
+  bool loopback : 1 = false;      // the peer's address is our own
+  bool touched : 1 = false;       // to be settled before the next sleep
+  bool dry : 1 = false;           // asked for packets in this turn until it had none
   std::uint32_t route = no_slot;  // of Paths, once the peer's engine is known
   std::uint32_t handed_over = 0;  // which of the last 32 packets another engine received
   UdpPorts heard_on;              // the pair those came by
@@ -55,15 +65,6 @@ struct FlowSlot {
   Instant left_at{};              // when it left that one: at the second repetition
   Instant path_since = Instant::min();
   Instant path_settles_at = Instant::min();  // until then the peer speaks of the former path
-  bool doubtful = false;  // the peer says that our packets reach the wrong engine
-  bool former_doubtful = false;
-  bool named = false;     // the application knows the flow by `cookie`
-  bool closing = false;   // the application called close
-  bool orphaned = false;  // its application is gone: nobody to tell
-  bool ended = false;     // `closed` was delivered
-  bool loopback = false;  // the peer's address is our own
-  bool touched = false;   // to be settled before the next sleep
-  bool dry = false;       // asked for packets in this turn until it had none
 };
 
 struct AppState {

@@ -112,7 +112,7 @@ void Engine<NicT, AppSide, Policy>::judge_former_path(std::uint32_t slot) noexce
   Slot& host = flows_[slot];
   if (std::exchange(host.silent, std::uint8_t{0}) < 2 || host.former_doubtful) return;
   const bool known = host.route != Paths::none;
-  if (host.flow.answered_sent_at() < host.left_at) {
+  if (host.flow.answered_sent_at(now_) < host.left_at) {
     take_path(host, host.former);
     ++counters_.path_returns;
     if (known) paths_.search_spare(host.route, slot, now_);

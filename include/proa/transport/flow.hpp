@@ -127,8 +127,10 @@ class Flow {
     if (is_established(state_)) return sender_.probes_in_a_row();
     return handshakes_sent_ == 0 ? 0U : handshakes_sent_ - 1U;
   }
-  /// When the oldest was sent of what the last answer was about; never: there was none.
-  [[nodiscard]] Instant answered_sent_at() const noexcept { return sender_.answered_sent_at(); }
+  /// When the oldest was sent of what the answer of now is about.
+  [[nodiscard]] Instant answered_sent_at(Instant now) const noexcept {
+    return sender_.answered_sent_at(now);
+  }
   /// How long an answer takes at most, mostly: srtt + 4 rttvar.
   [[nodiscard]] Duration answer_time() const noexcept {
     const RttEstimator& rtt = sender_.rtt();

@@ -86,8 +86,11 @@ class Sender {
   }
   /// When something was sent, or a probe became due, that asks for an answer.
   [[nodiscard]] Instant waiting_since() const noexcept { return waiting_since_; }
-  /// When the oldest was sent of what the last acknowledgement was the first to acknowledge.
-  [[nodiscard]] Instant answered_sent_at() const noexcept { return answered_sent_at_; }
+  /// When the oldest was sent of what the acknowledgement of now was the first to acknowledge, or
+  /// less than 1 us later.
+  [[nodiscard]] Instant answered_sent_at(Instant now) const noexcept {
+    return now - std::chrono::microseconds{answered_age_us_};
+  }
   /// When data that only pacing holds back may go; never if that is not what holds it.
   [[nodiscard]] Instant paced_until(Instant now) const noexcept {
     if (pacer_.may_send(now) || !has_data()) return never;
@@ -154,7 +157,7 @@ class Sender {
     const Acked acked = collect(ack, memory, out);
     if (acked.packets == 0) return out;
     out.progress = true;
-    answered_sent_at_ = acked.oldest_sent_at;
+    answered_age_us_ = age_us(arrival.now - acked.oldest_sent_at);
     if (!any_acked_ || ack.largest.after(largest_acked_)) largest_acked_ = ack.largest;
     any_acked_ = true;
     // What was sent before the first of many probes has arrived: the path or the peer paused, and
@@ -263,6 +266,12 @@ class Sender {
     Instant oldest_sent_at = never;
   };
 
+  /// An idle flow is small. Saturates after an hour: then the former path counts as broken.
+  static std::uint32_t age_us(Duration age) noexcept {
+    const std::int64_t us = std::chrono::duration_cast<std::chrono::microseconds>(age).count();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, 0xffff'ffff));
+  }
+
   static void set_range(SentPacket& record, Interval range) noexcept {
     record.begin = range.begin;
     record.units = static_cast<std::uint32_t>(range.end - range.begin);
@@ -362,7 +371,6 @@ class Sender {
   Pacer pacer_;
   CreditUse credit_;
   Instant waiting_since_{};
-  Instant answered_sent_at_ = never;
   Instant loss_deadline_ = never;
   Instant count_off_until_{};  // until then packets overtake each other for a known reason
   Instant first_probe_at_ = never;
@@ -374,6 +382,7 @@ class Sender {
   PacketNumber largest_acked_;
   std::uint32_t probes_in_a_row_ = 0;
   std::uint32_t ce_marked_ = 0;
+  std::uint32_t answered_age_us_ = 0;  // how long ago what was acknowledged last was sent
   bool any_acked_ = false;
   bool probe_due_ = false;
   bool peer_refused_ = false;  // it had no memory and has not acknowledged anything since

@@ -164,7 +164,7 @@ class ToyFlow {
   void say_misrouted(bool) noexcept {}
   void on_path_change(Instant) noexcept {}
   std::uint32_t unanswered() const noexcept { return 0; }
-  Instant answered_sent_at() const noexcept { return never; }
+  Instant answered_sent_at(Instant) const noexcept { return never; }
   Duration answer_time() const noexcept { return 1ms; }
 
   void want_memory(std::uint32_t bytes) noexcept { wants_memory_ = bytes; }
