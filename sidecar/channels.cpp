@@ -53,7 +53,7 @@ std::optional<std::uint32_t> Daemon::interface_to(const IpAddress& address) cons
 }
 
 /// The lightest first; the application's listeners and flows follow its channel.
-std::optional<std::uint32_t> Daemon::roomiest_engine(std::uint32_t interface) const noexcept {
+std::optional<std::uint32_t> Daemon::lightest_engine(std::uint32_t interface) const noexcept {
   std::optional<std::uint32_t> best;
   std::uint32_t least = 0;
   for (std::uint32_t i = 0; i < engines_.size(); ++i) {
@@ -81,7 +81,7 @@ std::optional<Daemon::AttachAnswer> Daemon::attach(std::uint32_t session, const 
     return refuse(Reason::invalid_argument,
                   "no interface of the sidecar is called " + request.interface +
                       ", has that address or a route to it (option interface)");
-  const auto engine = roomiest_engine(*interface);
+  const auto engine = lightest_engine(*interface);
   if (!engine)
     return refuse(Reason::not_permitted,
                   "all channels of that interface are taken (quota channels); end an application");

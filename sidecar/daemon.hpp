@@ -81,7 +81,7 @@ class Daemon final : public ControlHandler {
   [[nodiscard]] ChannelGeometry geometry_for(const AttachRequest& request) const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> interface_for(const std::string& wish) const;
   [[nodiscard]] std::optional<std::uint32_t> interface_to(const IpAddress& address) const;
-  [[nodiscard]] std::optional<std::uint32_t> roomiest_engine(
+  [[nodiscard]] std::optional<std::uint32_t> lightest_engine(
       std::uint32_t interface) const noexcept;
   [[nodiscard]] Application* of_session(std::uint32_t session) noexcept;
   /// One step for the channel that has waited longest for its memory.

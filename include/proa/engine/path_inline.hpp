@@ -41,8 +41,11 @@ void Engine<NicT, AppSide, Policy>::look_at_path(std::uint32_t slot, const UdpAr
   else
     static_cast<void>(host.note_arrival(from.ports, way.via == Via::engine));
   host.flow.say_misrouted(host.is_misrouted());
+  // Only an acknowledgement ends the count of repetitions, whatever else its packet holds; of an
+  // ended flow nothing is counted any more.
+  if (host.silent != 0 && host.flow.unanswered() == 0 && is_established(host.flow.state()))
+    judge_former_path(slot);
   if (drop != Drop::none) return;  // whoever sent that says nothing about our path
-  if (host.silent != 0 && host.flow.unanswered() == 0) judge_former_path(slot);
   if (answered) {
     join_route(host);
     if (!misrouted) first_path_is_good(host);

@@ -73,7 +73,7 @@ class Paths {
     }
     return std::nullopt;
   }
-  /// The same, but another one than `present`.
+  /// The same, but another one than `present`, and an old one rather than none.
   [[nodiscard]] std::optional<UdpPorts> take_other(std::uint32_t at, UdpPorts present,
                                                    Instant now) noexcept {
     Route& route = routes_[at];

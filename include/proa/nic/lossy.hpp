@@ -236,7 +236,7 @@ class Lossy {
   std::size_t rx_burst(Instant now, std::span<Packet> out) noexcept {
     send_due(now);
     if (rx_.idle()) return inner_.rx_burst(now, out);
-    if (rx_.only_drops()) return keep(out.first(inner_.rx_burst(now, out)));
+    if (rx_.only_drops()) return receive_kept(now, out);
     std::size_t n = 0;
     while (n < out.size() && rx_.due(now)) out[n++] = rx_.pop();
     while (n < out.size()) {
@@ -284,6 +284,17 @@ class Lossy {
       tx_.on_passed(accepted);
       n += accepted;
       if (accepted < run) break;
+    }
+    return n;
+  }
+  /// Fewer than asked for says that there are no more: what is lost is made up for.
+  std::size_t receive_kept(Instant now, std::span<Packet> out) noexcept {
+    std::size_t n = 0;
+    while (n < out.size()) {
+      const std::size_t room = out.size() - n;
+      const std::size_t got = inner_.rx_burst(now, out.subspan(n));
+      n += keep(out.subspan(n, got));
+      if (got < room) break;
     }
     return n;
   }

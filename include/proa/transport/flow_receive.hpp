@@ -212,6 +212,7 @@ Drop Flow<Memory, Policy>::handle_early_reset(const Arrival& arrival, const Pack
   while (reader.next(frame)) {
     if (frame.type != FrameType::reset) continue;
     identity_.peer_id = header.source_flow;  // it repeats the RESET until we acknowledge it
+    ++packets_received_;
     (void)receiver_.acks().record(header.number, arrival.now);
     return process_frame(arrival, frame);
   }

@@ -66,7 +66,8 @@ class SentPackets {
     return settled_;
   }
   /// Where there is no room the packet declared lost longest ago is forgotten: waiting for it to be
-  /// old enough, with nothing in flight that would be acknowledged, would be waiting for ever.
+  /// old enough, with nothing in flight that would be acknowledged, would be waiting for ever. If
+  /// it arrives after all nobody notices that the loss was spurious.
   [[nodiscard]] bool can_send() noexcept {
     if (ring_.make_room()) [[likely]]
       return true;

@@ -59,7 +59,7 @@ class Swift {
   void on_loss(const LossSample& loss) noexcept {
     blame_.on_loss(loss.lost_packets);
     if (loss.newest_lost < judged_from_) return;  // sent before the last decrease: its cause
-    newest_lost_ = loss.newest_lost;
+    newest_lost_ = lost_packets_ == 0 ? loss.newest_lost : std::max(newest_lost_, loss.newest_lost);
     lost_packets_ += loss.lost_packets;
     judged_packets_ += loss.lost_packets;
   }

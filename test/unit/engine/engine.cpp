@@ -358,9 +358,7 @@ TEST_CASE("Two applications of one engine reach each other without the NIC", "[e
 }
 
 TEST_CASE("After a long gap no timer fires before a burst returned short", "[engine]") {
-  EngineOptions options;
-  options.rx_packets_per_turn = 32;
-  Toys world{options};
+  Toys world;
   REQUIRE(world.b.engine.listen(0, 7000));
   const FlowKey key = world.connect();
   REQUIRE(world.a.engine.submit(world.now, key, world.a.side.message(0, "x"), false));

@@ -112,6 +112,27 @@ TEST_CASE("When all pairs a flow knows lead nowhere it tries others after a paus
   }
 }
 
+TEST_CASE("A flow that the peer ends while it is silent does not go back to its broken pair") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Talk talk{seed};
+    auto& world = talk.world;
+    const UdpPorts broken = talk.path();
+    world.a.lost = [&](UdpPorts ports) { return ports == broken; };
+    ++talk.flow->to_send;
+    REQUIRE(world.run_until([&] { return !(talk.path() == broken); }, world.now + 1s));
+    world.a.lost = [](UdpPorts) { return true; };  // the peer has nothing new to acknowledge
+    const auto& ends = world.b.sides[server]->ends();
+    const auto end =
+        std::find_if(ends.begin(), ends.end(), [](const auto& one) { return one->open; });
+    REQUIRE(end != ends.end());
+    REQUIRE(world.b.engines[server]->close(world.now, (*end)->key, world.now));
+    REQUIRE(world.run_until([&] { return talk.flow->closed; }, world.now + 1s));
+    world.run(5ms);
+    CHECK(world.a.counters().path_returns == 0);
+  }
+}
+
 TEST_CASE("A flow whose way back is broken keeps its own pair") {
   Talk talk{1};
   const UdpPorts good = talk.path();

@@ -166,6 +166,29 @@ TEST_CASE("what lies between two lost packets leaves in one burst, in order", "[
   CHECK(marks == expected);
 }
 
+TEST_CASE("who gets fewer packets than asked for has got all, also when some were lost",
+          "[nic][lossy]") {
+  LossyPair pair;
+  static constexpr std::array<std::uint64_t, 2> list{3, 35};
+  LossyFaults faults;
+  faults.drop_list = list;
+  pair.b.set_rx(faults);
+  for (std::uint32_t i = 0; i < 40; ++i)
+    REQUIRE(send(pair.a, pair.now, ethernet(mac_a, mac_b, 100, i)));
+  pair.now += std::chrono::milliseconds{1};
+  std::array<Packet, 32> packets;
+  REQUIRE(pair.b.rx_burst(pair.now, packets) == 32);
+  CHECK(mark_of(packets[2]) == 2);
+  CHECK(mark_of(packets[3]) == 4);
+  CHECK(mark_of(packets[31]) == 32);
+  pair.b.release(packets);
+  REQUIRE(pair.b.rx_burst(pair.now, packets) == 6);
+  CHECK(mark_of(packets[5]) == 39);
+  pair.b.release(std::span{packets}.first(6));
+  CHECK(pair.b.rx_counters().dropped == list.size());
+  pair.all_buffers_back();
+}
+
 TEST_CASE("repeated packets are equal copies", "[nic][lossy]") {
   LossyPair pair;
   LossyFaults faults;
