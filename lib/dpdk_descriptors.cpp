@@ -50,12 +50,15 @@ std::vector<int> own_descriptors() {
   return fds;
 }
 
+std::vector<int> without(const std::vector<int>& fds, const std::vector<int>& others) {
+  std::vector<int> left;
+  std::set_difference(fds.begin(), fds.end(), others.begin(), others.end(),
+                      std::back_inserter(left));
+  return left;
+}
+
 std::vector<int> added_since(const std::vector<int>& before) {
-  std::vector<int> added;
-  const auto now = own_descriptors();
-  std::set_difference(now.begin(), now.end(), before.begin(), before.end(),
-                      std::back_inserter(added));
-  return added;
+  return without(own_descriptors(), before);
 }
 
 std::vector<int> of_kind(std::vector<int> fds, DescriptorKind kind) {

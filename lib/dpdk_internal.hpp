@@ -277,6 +277,8 @@ enum class DescriptorKind : std::uint8_t {
   plain_eventfd,  // one without FD_CLOEXEC
 };
 [[nodiscard]] std::vector<int> own_descriptors();
+/// `fds` less `others`; both sorted, as is what comes back.
+[[nodiscard]] std::vector<int> without(const std::vector<int>& fds, const std::vector<int>& others);
 [[nodiscard]] std::vector<int> added_since(const std::vector<int>& before);
 [[nodiscard]] std::vector<int> of_kind(std::vector<int> fds, DescriptorKind kind);
 /// Sockets bound to one of these paths or connected to one.

@@ -365,12 +365,10 @@ void DpdkPort::follow_memif_link(const std::vector<int>& of_others) {
     of_connection.clear();
     return;
   }
-  std::vector<int> added;
-  const auto now = added_since(descriptors_before);
-  std::set_difference(now.begin(), now.end(), of_others.begin(), of_others.end(),
-                      std::back_inserter(added));
-  const auto regions = of_kind(added, DescriptorKind::memif_region);
-  const auto rings = of_kind(added, DescriptorKind::plain_eventfd);
+  // A region is known by its name, whatever had its number before; eventfds of others are not.
+  const auto regions = of_kind(without(own_descriptors(), of_others), DescriptorKind::memif_region);
+  const auto rings =
+      of_kind(without(added_since(descriptors_before), of_others), DescriptorKind::plain_eventfd);
   if (regions.size() == 1)
     std::merge(regions.begin(), regions.end(), rings.begin(), rings.end(),
                std::back_inserter(of_connection));

@@ -194,14 +194,6 @@ bool raise_event(int event) {
   return true;
 }
 
-template <class Wanted>
-bool soon(Wanted&& wanted) {
-  const auto deadline = steady_clock::now() + patience();
-  while (!wanted())
-    if (steady_clock::now() > deadline) return false;
-  return true;
-}
-
 /// DPDK starts once per process, so it is a process of its own.
 std::string events_of_a_driver() {
   constexpr int intr_reset = 3, intr_rmv = 6;  // rte_eth_event_type

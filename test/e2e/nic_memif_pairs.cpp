@@ -1,5 +1,7 @@
 // e2e: memif ends that do not have as many queue pairs as each other: served whole or not at all.
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -50,24 +52,20 @@ class Log {
   std::vector<std::string> lines_;
 };
 
-template <class Wanted>
-bool soon(Wanted&& wanted) {
-  const auto deadline = steady_clock::now() + patience();
-  while (!wanted())
-    if (steady_clock::now() > deadline) return false;
-  return true;
-}
-
 /// Echoes on all of its queue pairs; says so when it has turned the first client away, and ends
 /// with the second.
 std::string serve_the_second(const std::string& socket, Control& control) {
   Log log;
+  // The client's descriptors will get numbers that were in use when the port was opened.
+  std::vector<int> taken(64);
+  for (int& fd : taken) fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   DpdkOptions options = of_pairs(MemifRole::server, socket, pairs);
   options.log = [&log](std::string_view line) { log(line); };
   auto port = Port<DpdkNic>::open(options);
   if (!port) return port.error();
   auto nics = take_all(*port);
   if (!nics) return nics.error();
+  for (const int fd : taken) ::close(fd);
   std::size_t echoed = 0;
   const auto echo = [&] {
     for (DpdkNic& nic : *nics) echoed += bench::RawLink{nic}.echo();

@@ -38,6 +38,15 @@ struct End {
 
 inline std::chrono::seconds patience() { return std::chrono::seconds(30); }
 
+/// Whether what is wanted comes true before patience ends.
+template <class Wanted>
+bool soon(Wanted&& wanted) {
+  const auto deadline = std::chrono::steady_clock::now() + patience();
+  while (!wanted())
+    if (std::chrono::steady_clock::now() > deadline) return false;
+  return true;
+}
+
 /// A path of this test process, gone with the object: a killed server cannot remove its socket.
 class SocketPath {
  public:
