@@ -67,6 +67,7 @@ class NicWatch {
         episode.since = now;
         if (!first) episode.before = seen[i] - grown;
         episode.on = say(NicNotice{what, false, seen[i] - episode.before, {}});
+        if (!episode.on) episode.seen -= grown;  // has grown at the next look, too
       } else if (episode.on && (of_link ? link_up : now - episode.last >= quiet_for)) {
         episode.on = !say(NicNotice{what, true, seen[i] - episode.before,
                                     (of_link ? now : episode.last) - episode.since});

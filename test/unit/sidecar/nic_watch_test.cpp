@@ -120,6 +120,24 @@ TEST_CASE("what could not be told is told at the next look, so that nobody waits
   CHECK(heard.notices.size() == 2);
 }
 
+TEST_CASE("what has been counted and could not be told is told although it no longer grows") {
+  NicWatch watch;
+  Heard heard;
+  EngineCounters counters;
+  Instant now{};
+  watch.look(now, true, counters, heard);
+  heard.deaf = true;
+  counters.nic.rx_missed = 7;
+  watch.look(now += 1s, true, counters, heard);
+  heard.deaf = false;
+  watch.look(now += 1s, true, counters, heard);
+  REQUIRE(heard.notices.size() == 1);
+  CHECK(heard.notices[0].what == NicTrouble::rx_overrun);
+  CHECK(heard.notices[0].times == 7);
+  watch.look(now += 1s, true, counters, heard);
+  CHECK(heard.notices.size() == 1);
+}
+
 TEST_CASE("a trouble of all engines of an interface is said once, with what they counted") {
   using enum NicTrouble;
   InterfaceTroubles troubles;
