@@ -373,6 +373,24 @@ TEST_CASE("what was lost before losses were counted anew and comes late is none 
   CHECK(d.controller.window_bytes() == after);
 }
 
+TEST_CASE("an older packet that is declared lost last does not bring a former count back") {
+  Driver<Swift> d = settled(100);
+  std::uint64_t newest = 0;
+  for (int i = 0; i < 11; ++i) {
+    if (i == 6) {
+      newest = d.next - 1;
+      d.lose(3, newest);
+      d.lose(1, newest - 20);
+    }
+    d.round(100us, false);
+  }
+  const std::uint32_t before = d.controller.window_bytes();
+  d.lose(12, d.next - 1);
+  d.arrive_late(12, newest);
+  d.round(100us, false);
+  CHECK(d.controller.window_bytes() < before);
+}
+
 TEST_CASE("below one packet per round the interval is longer than the round") {
   Driver<Swift> d;
   d.round(100us);
