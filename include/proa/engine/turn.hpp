@@ -1,4 +1,5 @@
-// L3: one turn of the engine: transmit, timers, memory, events; included by engine.hpp only.
+// L3: one turn of the engine: what flows want, transmit, timers, memory, events; included by
+// engine.hpp only.
 #pragma once
 #include <bit>
 #include <utility>
@@ -39,6 +40,77 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
   deliver_events();
   app_side_->publish(now_);
   return report_;
+}
+
+// --- what flows want --------------------------------------------------------------------------
+
+/// What cannot wait for settle(): whoever wants to transmit does so in this turn.
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::activate_touched() noexcept {
+  for (std::uint32_t i = 0; i < touched_count_; ++i) {
+    Slot& host = flows_[touched_[i]];
+    if (host.send_list == detail::SendList::none && host.flow.wants_transmit(now_))
+      activate(touched_[i]);
+  }
+}
+
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::settle_touched() noexcept {
+  for (std::uint32_t i = 0; i < touched_count_; ++i) {
+    flows_[touched_[i]].touched = false;
+    settle(touched_[i]);
+  }
+  touched_count_ = 0;
+}
+
+/// Notes everything a flow wants. May destroy it. Comes after transmitting: nobody waits for it.
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::settle(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  if (!host.events.linked && host.flow.has_event()) {
+    if (host.orphaned)
+      discard_events(slot);
+    else
+      want_events(slot);
+  }
+  if (host.flow.finished() && !host.events.linked) [[unlikely]]
+    return destroy(slot);
+  const bool asked = host.dry;
+  host.dry = false;
+  if (!asked && host.send_list == detail::SendList::none && host.flow.wants_transmit(now_))
+    activate(slot);
+  if (host.flow.wants_memory()) [[unlikely]]
+    want_memory(slot);
+  Instant due = host.flow.next_timeout();
+  // What it would send is overdue until the neighbour answers: asking it every turn helps nobody.
+  if (host.send_list == detail::SendList::waiting_for_neighbour) [[unlikely]]
+    due = std::max(due, later(now_, neighbour_recheck));
+  wheel_.arm_no_later_than(slot, due);
+}
+
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::leave_send_list(std::uint32_t slot) noexcept {
+  Slot& host = flows_[slot];
+  if (host.send_list == detail::SendList::active) active_.erase(slot, send_links());
+  if (host.send_list == detail::SendList::waiting_for_neighbour)
+    waiting_for_neighbour_.erase(slot, send_links());
+  host.send_list = detail::SendList::none;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::want_events(std::uint32_t slot) noexcept {
+  const std::uint32_t app = flows_[slot].cookie.app;
+  apps_[app].events.push_back(slot, event_links());
+  apps_with_events_[app / 64] |= std::uint64_t{1} << (app % 64);
+  events_wanted_ = true;
+}
+
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::want_memory(std::uint32_t slot) noexcept {
+  const std::uint32_t app = flows_[slot].cookie.app;
+  apps_[app].memory.push_back(slot, memory_links());
+  apps_with_memory_[app / 64] |= std::uint64_t{1} << (app % 64);
+  memory_wanted_ = true;
 }
 
 // --- transmit ---------------------------------------------------------------------------------

@@ -21,11 +21,11 @@ class AckTracker {
 
   explicit AckTracker(ScratchPool& pool) noexcept : seen_(pool) {}
 
-  [[nodiscard]] bool any() const noexcept { return any_ != 0; }
+  [[nodiscard]] bool any() const noexcept { return any_; }
   [[nodiscard]] PacketNumber largest() const noexcept { return largest_; }
 
   [[nodiscard]] Verdict judge(PacketNumber number) const noexcept {
-    if (any_ == 0) return Verdict::fresh;
+    if (!any_) return Verdict::fresh;
     if (number.after(largest_))
       return number.since(largest_) <= packet_number_window ? Verdict::fresh
                                                             : Verdict::out_of_window;
@@ -38,14 +38,14 @@ class AckTracker {
 
   /// Whether record() has room for this fresh packet; false: the pool is used up.
   [[nodiscard]] bool can_record(PacketNumber number) noexcept {
-    return any_ == 0 || number == largest_.plus(1) || seen_.get() != nullptr || begin_gaps();
+    return !any_ || number == largest_.plus(1) || seen_.get() != nullptr || begin_gaps();
   }
   /// Records a fresh packet; true if it left or filled a gap (then an acknowledgement is due).
   /// Without room it changes nothing: ask can_record() before.
   bool record(PacketNumber number, Instant now) noexcept {
-    if (any_ == 0) {
+    if (!any_) {
       // What was sent before the first packet seen is not ours to miss.
-      any_ = 1;
+      any_ = true;
       largest_ = number;
       largest_at_ = now;
       return false;
@@ -103,7 +103,7 @@ class AckTracker {
     const std::uint32_t step = late ? 0 : number.since(largest_);
     if (late) {
       set(number);
-      in_a_row_ = count_in_a_row() & 0xffffU;
+      in_a_row_ = count_in_a_row();
     } else {
       advance(step);
       // The former largest is one of the bits now. From further below its place on the circle
@@ -111,7 +111,7 @@ class AckTracker {
       if (step <= ack_window) set(largest_);
       largest_ = number;
       largest_at_ = now;
-      in_a_row_ = step > 1 ? 0 : (in_a_row_ + 1U) & 0xffffU;
+      in_a_row_ = step > 1 ? std::uint16_t{0} : static_cast<std::uint16_t>(in_a_row_ + 1);
     }
     if (in_a_row_ >= ack_window) seen_.drop();
     return late || step > 1;
@@ -135,14 +135,12 @@ class AckTracker {
         shift == 63 ? 0 : seen[(top / 64 + circle_words - 1) % circle_words] >> (shift + 1);
     return reverse(high | low);
   }
-  [[nodiscard]] std::uint32_t count_in_a_row() const noexcept {
+  [[nodiscard]] std::uint16_t count_in_a_row() const noexcept {
     std::uint32_t count = 0;
-    while (count < ack_window) {
-      const auto ones = static_cast<std::uint32_t>(std::countr_one(word_below(count)));
-      count += ones;
-      if (ones < 64) break;
-    }
-    return count;
+    std::uint32_t ones = 64;
+    for (; count < ack_window && ones == 64; count += ones)
+      ones = static_cast<std::uint32_t>(std::countr_one(word_below(count)));
+    return static_cast<std::uint16_t>(count);
   }
   static constexpr std::uint64_t reverse(std::uint64_t v) noexcept {
     v = ((v >> 1U) & 0x5555'5555'5555'5555U) | ((v & 0x5555'5555'5555'5555U) << 1U);
@@ -155,8 +153,8 @@ class AckTracker {
   PoolBox<Circle> seen_;
   Instant largest_at_{};
   PacketNumber largest_;
-  std::uint32_t in_a_row_ : 16 = 0;  // just below the largest, where there are gaps
-  std::uint32_t any_ : 1 = 0;
+  std::uint16_t in_a_row_ = 0;  // that arrived just below the largest, where there are gaps
+  bool any_ = false;
 };
 
 }  // namespace proa

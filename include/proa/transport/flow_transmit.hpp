@@ -25,7 +25,7 @@ bool Flow<Memory, Policy>::wants_transmit(Instant now) const noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) noexcept {
-  if (!wants_transmit(now) || !sender_.packets().can_send()) return 0;
+  if (!wants_transmit(now) || !sender_.packets().make_room()) return 0;
   if (holds(control_, PacketContent::size_probe) && !sender_.may_send_data(now)) [[unlikely]]
     if (const std::size_t size = transmit_size_probe(now, out); size != 0) return size;
   std::size_t bytes_max = mtu_.packet_bytes();

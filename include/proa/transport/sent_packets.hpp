@@ -65,10 +65,10 @@ class SentPackets {
     while (settled_ < ring_.size() && ring_[settled_].state != PacketState::in_flight) ++settled_;
     return settled_;
   }
-  /// Where there is no room the packet declared lost longest ago is forgotten: waiting for it to be
-  /// old enough, with nothing in flight that would be acknowledged, would be waiting for ever. If
-  /// it arrives after all nobody notices that the loss was spurious.
-  [[nodiscard]] bool can_send() noexcept {
+  /// Room for one more record. Where there is none the packet declared lost longest ago is
+  /// forgotten: waiting for it to be old enough, with nothing in flight that would be acknowledged,
+  /// would be waiting for ever. If it arrives after all nobody notices that the loss was spurious.
+  [[nodiscard]] bool make_room() noexcept {
     if (ring_.make_room()) [[likely]]
       return true;
     if (ring_.empty() || ring_.front().state == PacketState::in_flight) return false;
@@ -88,7 +88,7 @@ class SentPackets {
   [[nodiscard]] SentPacket& at(std::uint32_t i) noexcept { return ring_[i]; }
   [[nodiscard]] const SentPacket& at(std::uint32_t i) const noexcept { return ring_[i]; }
 
-  /// The caller has asked can_send().
+  /// The caller has asked make_room().
   void push(const SentPacket& packet) noexcept {
     if (packet.state == PacketState::untracked && ring_.empty()) {
       oldest_ = oldest_.plus(1);

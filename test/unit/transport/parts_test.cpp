@@ -81,7 +81,7 @@ TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones"
     packet.sent_at = Instant{1ms * i};
     packet.bytes = 100;
     packet.state = i == 2 ? PacketState::untracked : PacketState::in_flight;
-    REQUIRE(packets.can_send());
+    REQUIRE(packets.make_room());
     packets.push(packet);
   }
   CHECK(packets.oldest_in_flight() == 0);
@@ -111,11 +111,11 @@ TEST_CASE("packets declared lost give way to new ones, the oldest first; those i
     packet.sent_at = Instant{1ms};
     packet.bytes = 100;
     packet.state = state;
-    REQUIRE(packets.can_send());
+    REQUIRE(packets.make_room());
     packets.push(packet);
   };
   for (int i = 0; i < 32; ++i) send(PacketState::in_flight);
-  CHECK_FALSE(packets.can_send());
+  CHECK_FALSE(packets.make_room());
   for (std::uint32_t i = 0; i < 32; ++i)
     packets.resolve(packets.at(i), i == 0 || i == 4 ? PacketState::lost : PacketState::acked);
   packets.forget(Instant{1ms});

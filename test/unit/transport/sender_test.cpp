@@ -62,7 +62,7 @@ struct SenderOf {
     REQUIRE(record.units != 0);
     record.bytes = static_cast<std::uint16_t>(out.size());
     record.state = PacketState::in_flight;
-    REQUIRE(sender.packets().can_send());
+    REQUIRE(sender.packets().make_room());
     sender.on_sent(record);
   }
   /// A packet without message parts: in flight if it holds anything but an acknowledgement.
@@ -72,7 +72,7 @@ struct SenderOf {
     record.bytes = bytes;
     record.content = content;
     record.state = content != 0 ? PacketState::in_flight : PacketState::untracked;
-    REQUIRE(sender.packets().can_send());
+    REQUIRE(sender.packets().make_room());
     sender.on_sent(record);
   }
   void send_probe() {
