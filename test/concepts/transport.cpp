@@ -12,7 +12,7 @@ namespace {
 struct ControllerArchetype {
   void on_ack(const AckSample&) noexcept {}
   void on_loss(const LossSample&) noexcept {}
-  void on_late(const LateSample&) noexcept {}
+  void on_late(std::uint64_t) noexcept {}
   void on_spurious_timeout(Instant) noexcept {}
   void on_persistent_congestion(Instant) noexcept {}
   void on_packet_size(std::uint32_t) noexcept {}
@@ -40,7 +40,7 @@ struct MutableWindow : ControllerArchetype {  // asking must not change it
 struct RateInsteadOfInterval : ControllerArchetype {
   std::uint64_t pacing_interval(std::uint32_t) const noexcept { return 0; }
 };
-struct UncountedLate : ControllerArchetype {  // one of many that came late proves little
+struct UnnamedLate : ControllerArchetype {  // which one came late decides what it proves
   void on_late(Instant) noexcept {}
 };
 struct ClocklessUndo : ControllerArchetype {
@@ -53,7 +53,7 @@ static_assert(!CongestionController<SignedWindow>);
 static_assert(!CongestionController<MutableWindow>);
 static_assert(!CongestionController<RateInsteadOfInterval>);
 static_assert(!CongestionController<ClocklessUndo>);
-static_assert(!CongestionController<UncountedLate>);
+static_assert(!CongestionController<UnnamedLate>);
 
 struct IntegrityArchetype {
   [[maybe_unused]] static constexpr std::size_t trailer_bytes = 0;

@@ -63,6 +63,7 @@ struct Plan {
   CongestionKind congestion = CongestionKind::swift;  // of both hosts
   bool udp_checksum = false;  // instead of CRC-32C; never where several bits of a packet change
   std::array<Narrowing, 2> narrow;  // [0]: towards host 0; healing does not widen a path
+  std::uint32_t packets_in_flight_max = 16384;  // what a sender remembers
 
   // What the flows are told; the seeds leave it alone.
   std::uint32_t send_queue_bytes_max = 32U << 20U;  // what an application may have outstanding
@@ -196,6 +197,8 @@ inline void random_transport(Plan& plan) {
     return f.corrupt_ppm == 0 || f.single_bit;
   });
   plan.udp_checksum = prng.chance(1, 6) && bits_only;
+  if (prng.chance(1, 4))  // then acknowledgements alone may fill it
+    plan.packets_in_flight_max = 16U << prng.below(4);
   constexpr std::uint32_t least = 1232 + 2;  // what every path carries, and a UDP checksum
   if (plan.packet_bytes <= least || !prng.chance(1, 4)) return;
   const auto which = prng.below(3);

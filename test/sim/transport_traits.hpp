@@ -27,6 +27,7 @@ struct TransportTraits {
     out.congestion = plan.congestion;
     out.send_queue_bytes_max = plan.send_queue_bytes_max;
     out.credit_window_max = plan.credit_window_max;
+    out.packets_in_flight_max = plan.packets_in_flight_max;
     out.idle_limit = plan.idle_limit;
     out.keepalive = plan.idle_limit / 3;
     return out;

@@ -30,6 +30,8 @@ class GrowRing {
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] bool full() const noexcept { return size_ == limit(); }
+  /// The most elements there can be.
+  [[nodiscard]] std::uint32_t limit() const noexcept { return 1U << limit_log2_; }
 
   [[nodiscard]] T& operator[](std::uint32_t i) noexcept { return data_[(head_ + i) & mask_]; }
   [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept {
@@ -99,7 +101,6 @@ class GrowRing {
   [[nodiscard]] std::uint32_t capacity() const noexcept {
     return data_ == nullptr ? 0 : mask_ + 1U;
   }
-  [[nodiscard]] std::uint32_t limit() const noexcept { return 1U << limit_log2_; }
   void move_head(std::uint32_t by) noexcept {
     head_ = static_cast<std::uint16_t>((head_ + by) & mask_);
   }

@@ -51,8 +51,8 @@ class AnyCongestion {
   void on_loss(const LossSample& loss) noexcept {
     apply(*this, [&](auto& c) { c.on_loss(loss); });
   }
-  void on_late(const LateSample& late) noexcept {
-    apply(*this, [&](auto& c) { c.on_late(late); });
+  void on_late(std::uint64_t index) noexcept {
+    apply(*this, [&](auto& c) { c.on_late(index); });
   }
   void on_spurious_timeout(Instant now) noexcept {
     apply(*this, [&](auto& c) { c.on_spurious_timeout(now); });

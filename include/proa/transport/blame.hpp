@@ -16,12 +16,15 @@ class Blame {
     from_ = from;
     missing_ = lost;
   }
-  void on_loss(std::uint32_t packets) noexcept { missing_ += packets; }
+  /// Losses that are all older than the decrease had one of their own.
+  void on_loss(const LossSample& loss) noexcept {
+    if (loss.newest_lost >= from_) missing_ += loss.lost_packets;
+  }
   [[nodiscard]] bool any() const noexcept { return missing_ != 0; }
-  /// True: nothing is missing any more.
-  [[nodiscard]] bool clears(const LateSample& late) noexcept {
-    if (late.oldest < from_) return false;
-    missing_ -= std::min(missing_, late.packets);
+  /// The packet of that index has arrived. True: nothing is missing any more.
+  [[nodiscard]] bool clears(std::uint64_t index) noexcept {
+    if (index < from_) return false;
+    missing_ -= std::min(missing_, 1U);
     return missing_ == 0;
   }
 

@@ -39,23 +39,17 @@ struct LossSample {
   std::uint64_t next_number = 0;
 };
 
-/// Packets declared lost that one acknowledgement says have arrived after all.
-struct LateSample {
-  Instant now{};
-  std::uint32_t packets = 0;
-  std::uint64_t oldest = 0;  // index of the oldest of them
-};
-
 template <class C>
 concept CongestionController = std::is_trivially_copyable_v<C> &&
-    requires(C& c, const C& view, const AckSample& ack, const LossSample& loss,
-             const LateSample& late, Instant now, std::uint32_t packet_bytes) {
+    requires(C& c, const C& view, const AckSample& ack, const LossSample& loss, std::uint64_t index,
+             Instant now, std::uint32_t packet_bytes) {
   { c.on_ack(ack) }
   noexcept->std::same_as<void>;
   { c.on_loss(loss) }
   noexcept->std::same_as<void>;
-  { c.on_late(late) }
-  noexcept->std::same_as<void>;  // undo the last on_loss once all it was for are here
+  // The packet of that index, told as lost, has arrived: undo the last on_loss once all are here.
+  { c.on_late(index) }
+  noexcept->std::same_as<void>;
   { c.on_spurious_timeout(now) }
   noexcept->std::same_as<void>;  // undo the last on_persistent_congestion: the path paused
   { c.on_persistent_congestion(now) }

@@ -72,11 +72,11 @@ class Cubic {
   void on_loss(const LossSample& loss) noexcept {
     if (!forgive_ && loss.newest_lost >= recovery_end_)
       decrease(beta_20, 2 * one_packet(), loss.next_number);  // RFC 9438 4.6
-    blame_.on_loss(loss.lost_packets);
+    blame_.on_loss(loss);
   }
 
-  void on_late(const LateSample& late) noexcept {
-    if (blame_.clears(late)) take_back();
+  void on_late(std::uint64_t index) noexcept {
+    if (blame_.clears(index)) take_back();
   }
   void on_spurious_timeout(Instant) noexcept {
     if (!blame_.any()) take_back();

@@ -11,7 +11,7 @@ struct FixedWindow {
 
   constexpr void on_ack(const AckSample&) noexcept {}
   constexpr void on_loss(const LossSample&) noexcept {}
-  constexpr void on_late(const LateSample&) noexcept {}
+  constexpr void on_late(std::uint64_t) noexcept {}
   constexpr void on_spurious_timeout(Instant) noexcept {}
   constexpr void on_persistent_congestion(Instant) noexcept {}
   constexpr void on_packet_size(std::uint32_t) noexcept {}

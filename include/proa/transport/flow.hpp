@@ -157,7 +157,7 @@ class Flow {
   [[nodiscard]] Drop handle_data(const Arrival&, const PacketHeader&, ByteView frames) noexcept;
   [[nodiscard]] Drop handle_early_reset(const Arrival&, const PacketHeader&,
                                         ByteView frames) noexcept;
-  [[nodiscard]] bool answers_syn(const PacketHeader&) noexcept;
+  [[nodiscard]] bool answers_handshake(const PacketHeader&) noexcept;
   [[nodiscard]] Drop judge_number(const PacketHeader&) noexcept;
   [[nodiscard]] Drop process_ack(const Arrival&, const PacketHeader&, const AckBits&,
                                  std::uint32_t marked) noexcept;
@@ -178,6 +178,13 @@ class Flow {
   std::size_t finish_packet(Instant now, MutableBytes out, const FrameWriter&,
                             SentPacket&) noexcept;
   void compose(Instant now, FrameWriter&, SentPacket&) noexcept;
+  [[nodiscard]] bool make_room(Instant now) noexcept;
+  [[nodiscard]] std::size_t transmit_ack(Instant now, MutableBytes out) noexcept;
+  /// Where the frames of a packet go.
+  static MutableBytes packet_body(MutableBytes packet) noexcept {
+    constexpr std::size_t overhead = PacketHeader::size + Integrity::trailer_bytes;
+    return packet.subspan(PacketHeader::size, packet.size() - overhead);
+  }
   void write_control(FrameWriter&, SentPacket&) noexcept;
   void write_header(Instant now, MutableBytes packet) noexcept;
   [[nodiscard]] PacketHeader make_header(Instant now) const noexcept;
@@ -334,8 +341,10 @@ void Flow<Memory, Policy>::handle_timeout(Instant now, bool next_hop_silent) noe
   if (timers_.take_expired(FlowTimer::loss, now)) on_resolved(now, sender_.on_loss_timer(now));
   if (timers_.take_expired(FlowTimer::probe, now)) sender_.on_probe_timer(now);
   if (timers_.take_expired(FlowTimer::ack, now)) receiver_.ack_at_once();
+  if (!is_established(state_)) return;
+  timers_.arm(FlowTimer::loss, sender_.loss_deadline());  // the next to become overdue
   // Expired or new: what a timer declared lost may have to wait for its pace.
-  if (is_established(state_)) timers_.arm(FlowTimer::pace, sender_.paced_until(now));
+  timers_.arm(FlowTimer::pace, sender_.paced_until(now));
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -372,6 +381,8 @@ const char* Flow<Memory, Policy>::broken_invariant() const noexcept {
   if (is_established(state_) && sender_.packets().in_flight_packets() != 0 &&
       !timers_.armed(FlowTimer::probe) && !sender_.probe_due())
     return "packets in flight without a probe timer";
+  if (is_established(state_) && timers_.at(FlowTimer::loss) > sender_.loss_deadline())
+    return "a packet becomes overdue and no timer tells";
   if (state_ == FlowState::finished && timers_.next() != never)
     return "a finished flow has a timer armed";
   return nullptr;

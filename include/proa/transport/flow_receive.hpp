@@ -74,7 +74,7 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
     arm_timers(arrival.now);
     return Drop::none;
   }
-  if (!answers_syn(header)) return Drop::protocol_violation;
+  if (!answers_handshake(header)) return Drop::protocol_violation;
   identity_.peer_id = header.source_flow;
   identity_.peer_incarnation = syn_ack.incarnation;
   message_bytes_max_ = std::min(options_->message_bytes_max, syn_ack.message_bytes_max);
@@ -87,9 +87,10 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
   return Drop::none;
 }
 
-/// Nobody who has not seen our SYN knows its number (RFC 9293 3.10.7.3: SEG.ACK acceptable).
+/// Nobody who has not seen our SYN or SYN-ACK knows its number (RFC 9293 3.10.7.3: SEG.ACK
+/// acceptable).
 template <MessageMemory Memory, TransportPolicy Policy>
-bool Flow<Memory, Policy>::answers_syn(const PacketHeader& header) noexcept {
+bool Flow<Memory, Policy>::answers_handshake(const PacketHeader& header) noexcept {
   return header.has(HeaderFlag::acks) && header.source_flow != 0 &&
          sender_.packets().find(header.largest_acked) != nullptr;
 }
@@ -167,6 +168,9 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
   if (state_ == FlowState::syn_sent) return handle_early_reset(arrival, header, frames);
   if (state_ == FlowState::finished) return Drop::flow_ended;
   if (header.source_flow != identity_.peer_id) return Drop::wrong_incarnation;
+  // RFC 9293 3.10.7.4: who has not seen our SYN-ACK opens nothing.
+  if (state_ == FlowState::syn_received && !answers_handshake(header))
+    return Drop::protocol_violation;
   if (const Drop why = judge_number(header); why != Drop::none) return why;
 
   FrameReader reader{frames};
@@ -203,7 +207,7 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
 template <MessageMemory Memory, TransportPolicy Policy>
 Drop Flow<Memory, Policy>::handle_early_reset(const Arrival& arrival, const PacketHeader& header,
                                               ByteView frames) noexcept {
-  if (!answers_syn(header)) return Drop::protocol_violation;
+  if (!answers_handshake(header)) return Drop::protocol_violation;
   FrameReader reader{frames};
   AckBits bits;
   std::uint32_t marked = 0;

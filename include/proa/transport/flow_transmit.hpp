@@ -25,7 +25,9 @@ bool Flow<Memory, Policy>::wants_transmit(Instant now) const noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) noexcept {
-  if (!wants_transmit(now) || !sender_.packets().make_room()) return 0;
+  if (!wants_transmit(now)) return 0;
+  if (!sender_.packets().make_room() && !make_room(now)) [[unlikely]]
+    return transmit_ack(now, out);
   if (holds(control_, PacketContent::size_probe) && !sender_.may_send_data(now)) [[unlikely]]
     if (const std::size_t size = transmit_size_probe(now, out); size != 0) return size;
   std::size_t bytes_max = mtu_.packet_bytes();
@@ -34,6 +36,30 @@ std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) n
   out = out.first(std::min(out.size(), bytes_max));
   const bool half_open = state_ == FlowState::syn_sent || state_ == FlowState::syn_received;
   return half_open ? transmit_handshake(now, out) : transmit_data(now, out);
+}
+
+/// Data waits for room; control and probes do not, and a lone acknowledgement needs none.
+template <MessageMemory Memory, TransportPolicy Policy>
+bool Flow<Memory, Policy>::make_room(Instant now) noexcept {
+  control_ = without(control_, PacketContent::size_probe);  // the next data asks for it again
+  if (is_established(state_) && control_ == 0 && !sender_.probe_due()) return false;
+  Resolved given_up;
+  const bool room = sender_.make_room(given_up);
+  on_resolved(now, given_up);
+  arm_timers(now);
+  return room;
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+std::size_t Flow<Memory, Policy>::transmit_ack(Instant now, MutableBytes out) noexcept {
+  if (!receiver_.ack_is_due(now)) return 0;
+  FrameWriter frames{packet_body(out)};
+  receiver_.write_ack_frame(frames);
+  SentPacket record;
+  record.sent_at = now;
+  const std::size_t size = finish_packet(now, out, frames, record);
+  arm_timers(now);
+  return size;
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -72,9 +98,7 @@ std::size_t Flow<Memory, Policy>::transmit_handshake(Instant now, MutableBytes o
 
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::transmit_data(Instant now, MutableBytes out) noexcept {
-  const MutableBytes body =
-      out.subspan(PacketHeader::size, out.size() - PacketHeader::size - Integrity::trailer_bytes);
-  FrameWriter frames{body};
+  FrameWriter frames{packet_body(out)};
   SentPacket record;
   record.sent_at = now;
   const bool ack_due = receiver_.ack_is_due(now);

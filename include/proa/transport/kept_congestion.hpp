@@ -36,8 +36,8 @@ class KeptCongestion {
   void on_loss(const LossSample& loss) noexcept {
     if (C* const c = controller_.get()) c->on_loss(loss);
   }
-  void on_late(const LateSample& late) noexcept {
-    if (C* const c = controller_.get()) c->on_late(late);
+  void on_late(std::uint64_t index) noexcept {
+    if (C* const c = controller_.get()) c->on_late(index);
   }
   void on_spurious_timeout(Instant now) noexcept {
     if (C* const c = controller_.get()) c->on_spurious_timeout(now);

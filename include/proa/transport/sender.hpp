@@ -74,7 +74,7 @@ class Sender {
 
   /// True if message parts may go now, as far as window, pacing and credit are concerned.
   [[nodiscard]] bool may_send_data(Instant now) const noexcept {
-    if (!has_data()) return false;
+    if (!has_data() || !packets_.takes_data()) return false;
     return packets_.in_flight_bytes() < congestion_.window_bytes() && pacer_.may_send(now);
   }
   [[nodiscard]] bool probe_due() const noexcept { return probe_due_; }
@@ -125,12 +125,16 @@ class Sender {
     return content;
   }
 
+  /// Room for the record of one more packet that must go: control or a probe.
+  /// Where there is none the oldest in flight counts as lost: nothing else would ever make room.
+  [[nodiscard]] bool make_room(Resolved& out) noexcept;  // sender_loss.hpp
+
   /// Every packet consumes a number; `record.state` says whether it is in flight.
   void on_sent(const SentPacket& record) noexcept {
     packets_.push(record);
     ++sent_count_;
     if (record.state != PacketState::in_flight) {
-      // Who only receives gets no acknowledgement that would clear his records away.
+      // Who only receives gets no acknowledgement that would clear lost records away.
       packets_.forget(record.sent_at - 2 * probe_interval_);
       trim_while_resting();
       return;
@@ -239,7 +243,9 @@ class Sender {
   void trim() noexcept {
     queue_.trim();
     packets_.trim();
-    if (queue_.empty() && packets_.in_flight_packets() == 0) congestion_.rest();
+    if (!queue_.empty() || packets_.in_flight_packets() != 0) return;
+    congestion_.rest();
+    rtt_.restart_minimum();  // a path may have grown longer: the next controller shall believe it
   }
   [[nodiscard]] const char* broken_invariant() const noexcept {
     if (const char* why = packets_.broken_invariant()) return why;
@@ -259,7 +265,7 @@ class Sender {
     std::uint32_t packets = 0;
     std::uint32_t bytes = 0;
     std::uint32_t in_flight_before = 0;
-    LateSample late;             // those that were declared lost
+    bool late = false;           // one that was declared lost
     bool newest_is_new = false;  // the largest itself was newly acknowledged
     bool reordered = false;      // one that the acknowledgement before named as missing
     Instant newest_sent_at{};
@@ -282,22 +288,20 @@ class Sender {
     return !holds(packet.content, PacketContent::size_probe) &&
            !holds(packet.content, PacketContent::refused);
   }
-  void note_late(std::uint32_t i, LateSample& late) const noexcept {
-    if (!counts_as_lost(packets_.at(i))) return;
-    if (late.packets++ == 0) late.oldest = index_of(packets_.oldest().plus(i));
+  /// Any acknowledgement speaks of the 64 packets below its largest at least.
+  [[nodiscard]] bool was_judged(PacketNumber number) const noexcept {
+    return any_acked_ && number.before(largest_acked_) && largest_acked_.since(number) <= 64;
   }
 
   Acked collect(const AckInfo& ack, Memory& memory, Resolved& out) noexcept {
     Acked acked;
     acked.in_flight_before = packets_.in_flight_bytes();
-    const std::uint32_t top = ack.largest.since(packets_.oldest());
-    const std::uint32_t low = top > ack.bits.count ? top - ack.bits.count : 0;
-    // Any acknowledgement speaks of the 64 packets below its largest at least.
-    const std::uint32_t judged = any_acked_ ? largest_acked_.since(packets_.oldest()) : 0;
-    for (std::uint32_t i = low; i <= top; ++i) {
+    const std::uint32_t end = packets_.position(ack.largest.plus(1));
+    for (std::uint32_t i = packets_.position(ack.largest.minus(ack.bits.count)); i < end; ++i) {
       SentPacket& packet = packets_.at(i);
-      if (packet.state != PacketState::in_flight && packet.state != PacketState::lost) continue;
-      if (i != top && !ack.bits.arrived(top - 1 - i)) continue;
+      if (packet.state == PacketState::acked) continue;
+      const std::uint32_t below = ack.largest.since(packet.number);
+      if (below != 0 && !ack.bits.arrived(below - 1)) continue;
       if (!queue_.acknowledge(packet.range(), memory)) {
         out.out_of_memory = true;
         continue;
@@ -306,11 +310,14 @@ class Sender {
       acked.bytes += packet.bytes;
       out.content_acked |= packet.content;
       if (holds(packet.content, PacketContent::size_probe)) out.size_probe_acked = packet.bytes;
-      if (packet.state == PacketState::lost) note_late(i, acked.late);
-      if (i < judged && judged - i <= 64) acked.reordered = true;
+      if (packet.state == PacketState::lost && counts_as_lost(packet)) {
+        acked.late = true;
+        congestion_.on_late(index_of(packet.number));
+      }
+      if (was_judged(packet.number)) acked.reordered = true;
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
-      acked.newest_is_new = i == top;
+      acked.newest_is_new = below == 0;
       packets_.resolve(packet, PacketState::acked);
     }
     return acked;
@@ -331,12 +338,9 @@ class Sender {
       sample.rtt = std::max(rtt - waited, Duration{1});
     }
     if (acked.reordered) rule_.on_reordering();
-    if (acked.late.packets != 0) {
+    if (acked.late) {
       ++spurious_losses_;
       rule_.on_spurious_loss(index_of(ack.largest), sent_count_);
-      LateSample late = acked.late;
-      late.now = arrival.now;
-      congestion_.on_late(late);
     }
     sample.now = arrival.now;
     sample.smoothed_rtt = rtt_.smoothed();
@@ -355,7 +359,7 @@ class Sender {
 
   // sender_loss.hpp
   void find_losses(Instant as_of, Instant now, Resolved& out) noexcept;
-  void lose(SentPacket& packet, std::uint32_t i, LossSample& loss, Resolved& out) noexcept;
+  void lose(SentPacket& packet, LossSample& loss, Resolved& out) noexcept;
   [[nodiscard]] std::uint32_t large_lost_in_a_row() const noexcept;
   [[nodiscard]] std::uint64_t index_of(PacketNumber number) const noexcept {
     return sent_count_ - packets_.next().since(number);

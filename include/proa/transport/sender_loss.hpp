@@ -14,15 +14,14 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   const Duration patience = rule_.patience(rtt_);
   const bool by_count = now >= count_off_until_;
   const std::uint32_t oldest = packets_.oldest_in_flight();
-  std::uint32_t i = largest_acked_.since(packets_.oldest());
-  std::uint32_t later_tracked = packets_.at(i).state == PacketState::untracked ? 0 : 1;
+  std::uint32_t i = packets_.position(largest_acked_);
+  std::uint32_t later_tracked = packets_.find(largest_acked_) != nullptr ? 1 : 0;
   while (i > oldest) {
     SentPacket& packet = packets_.at(--i);
-    if (packet.state == PacketState::untracked) continue;
     if (packet.state == PacketState::in_flight) {
       const Instant overdue = later(packet.sent_at, patience);
       if ((by_count && rule_.lost_by_count(later_tracked)) || overdue <= as_of) {
-        lose(packet, i, loss, out);
+        lose(packet, loss, out);
       } else {
         loss_deadline_ = std::min(loss_deadline_, overdue);
       }
@@ -39,10 +38,10 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
 }
 
 template <MessageMemory Memory, CongestionController Congestion>
-void Sender<Memory, Congestion>::lose(SentPacket& packet, std::uint32_t i, LossSample& loss,
+void Sender<Memory, Congestion>::lose(SentPacket& packet, LossSample& loss,
                                       Resolved& out) noexcept {
   if (!queue_.lose(packet.range())) {  // no room to remember it: decided again at the next ack
-    loss_deadline_ = later(packet.sent_at, 2 * rule_.patience(rtt_));
+    loss_deadline_ = std::min(loss_deadline_, later(packet.sent_at, 2 * rule_.patience(rtt_)));
     return;
   }
   packets_.resolve(packet, PacketState::lost);
@@ -54,9 +53,17 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, std::uint32_t i, LossS
   ++lost_packets_;
   out.content_lost |= packet.content;
   if (!counts_as_lost(packet)) return;
-  if (loss.lost_bytes == 0) loss.newest_lost = index_of(packets_.oldest().plus(i));
+  if (loss.lost_bytes == 0) loss.newest_lost = index_of(packet.number);
   loss.lost_bytes += packet.bytes;
   ++loss.lost_packets;
+}
+
+template <MessageMemory Memory, CongestionController Congestion>
+bool Sender<Memory, Congestion>::make_room(Resolved& out) noexcept {
+  if (packets_.make_room()) return true;
+  LossSample untold;  // it says nothing about the path
+  if (packets_.count() != 0) lose(packets_.at(0), untold, out);
+  return packets_.make_room();
 }
 
 /// RFC 8899 4.3: how many packets above the base size are lost of those sent after the newest one
@@ -64,7 +71,7 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, std::uint32_t i, LossS
 template <MessageMemory Memory, CongestionController Congestion>
 std::uint32_t Sender<Memory, Congestion>::large_lost_in_a_row() const noexcept {
   std::uint32_t lost = 0;
-  for (std::uint32_t i = largest_acked_.since(packets_.oldest()) + 1; i-- > 0;) {
+  for (std::uint32_t i = packets_.position(largest_acked_.plus(1)); i-- > 0;) {
     const SentPacket& packet = packets_.at(i);
     if (packet.bytes <= path_bytes_base) continue;
     if (packet.state == PacketState::acked) break;

@@ -1,5 +1,6 @@
-// L2: the sender's record of every packet from the oldest unresolved one on.
+// L2: the sender's records of packets that are acknowledged, from the oldest unresolved one on.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include <proa/base/seq.hpp>
@@ -10,7 +11,7 @@
 namespace proa {
 
 enum class PacketState : std::uint8_t {
-  untracked,  // only acknowledgement or credit, or a hole: never in flight
+  untracked,  // only acknowledgement or credit: never in flight, never acknowledged, no record
   in_flight,
   acked,
   lost,  // declared lost, kept a while to notice that it was not
@@ -41,23 +42,28 @@ struct SentPacket {
   Instant sent_at{};
   std::uint64_t begin = 0;  // stream positions it carried: [begin, begin + units)
   std::uint32_t units = 0;
+  PacketNumber number;      // SentPackets sets it
   std::uint16_t bytes = 0;  // Proa bytes; what counts as in flight
   PacketState state = PacketState::untracked;
   std::uint8_t content = 0;  // PacketContent bits
 
   [[nodiscard]] Interval range() const noexcept { return {begin, begin + units}; }
 };
-static_assert(sizeof(SentPacket) == 24);
+static_assert(sizeof(SentPacket) == 32);
 
-/// Indexed by packet number. Numbers never repeat; the oldest records leave once resolved.
+/// In the order of their numbers, which never repeat; the oldest records leave once resolved.
+/// Who only acknowledges uses numbers and no memory.
 class SentPackets {
  public:
   SentPackets(ScratchPool& pool, std::uint32_t packets_max, PacketNumber first) noexcept
-      : ring_(pool, packets_max), oldest_(first) {}
+      : ring_(pool, packets_max), next_(first) {}
 
   /// The number the next packet gets.
-  [[nodiscard]] PacketNumber next() const noexcept { return oldest_.plus(ring_.size()); }
-  [[nodiscard]] PacketNumber oldest() const noexcept { return oldest_; }
+  [[nodiscard]] PacketNumber next() const noexcept { return next_; }
+  /// The oldest with a record; the next one if there is none.
+  [[nodiscard]] PacketNumber oldest() const noexcept {
+    return ring_.empty() ? next_ : ring_.front().number;
+  }
   [[nodiscard]] std::uint32_t count() const noexcept { return ring_.size(); }
   /// at() of the oldest one in flight; count() if there is none. Lost ones stay a while: who asks
   /// for each acknowledgement what is overdue shall not look at them again and again.
@@ -76,30 +82,42 @@ class SentPackets {
     forget(Instant::min());
     return ring_.make_room();
   }
+  /// An eighth is kept for control and probes: without those nothing in flight would ever leave.
+  [[nodiscard]] bool takes_data() const noexcept {
+    const std::uint32_t kept = ring_.limit() / 8;
+    return ring_.size() < ring_.limit() - kept || ring_.front().state != PacketState::in_flight;
+  }
   [[nodiscard]] std::uint32_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] std::uint32_t in_flight_packets() const noexcept { return in_flight_packets_; }
 
   /// False for numbers this flow has not used yet: nobody honest acknowledges them.
   [[nodiscard]] bool was_sent(PacketNumber number) const noexcept { return number.before(next()); }
   [[nodiscard]] SentPacket* find(PacketNumber number) noexcept {
-    const std::uint32_t i = number.since(oldest_);
-    return i < ring_.size() ? &ring_[i] : nullptr;
+    const std::uint32_t i = position(number);
+    return i < ring_.size() && ring_[i].number == number ? &ring_[i] : nullptr;
+  }
+  /// at() of the first record whose number is not before `number`; count() if there is none.
+  [[nodiscard]] std::uint32_t position(PacketNumber number) const noexcept {
+    if (!oldest().before(number)) return 0;
+    // Exact unless packets without a record came between: then it lies before.
+    const std::uint32_t guess = std::min(number.since(oldest()), ring_.size());
+    if (guess < ring_.size() && ring_[guess].number == number) [[likely]]
+      return guess;
+    return search(number, guess);
   }
   [[nodiscard]] SentPacket& at(std::uint32_t i) noexcept { return ring_[i]; }
   [[nodiscard]] const SentPacket& at(std::uint32_t i) const noexcept { return ring_[i]; }
 
   /// The caller has asked make_room().
   void push(const SentPacket& packet) noexcept {
-    if (packet.state == PacketState::untracked && ring_.empty()) {
-      oldest_ = oldest_.plus(1);
-      return;
-    }
+    const PacketNumber number = next_;
+    next_ = number.plus(1);
+    if (packet.state == PacketState::untracked) return;
     const bool stored = ring_.push_back(packet);
     PROA_CHECK(stored);
-    if (packet.state == PacketState::in_flight) {
-      in_flight_bytes_ += packet.bytes;
-      ++in_flight_packets_;
-    }
+    ring_.back().number = number;
+    in_flight_bytes_ += packet.bytes;
+    ++in_flight_packets_;
   }
   /// in_flight -> acked or lost; lost -> acked.
   void resolve(SentPacket& packet, PacketState to) noexcept {
@@ -120,7 +138,6 @@ class SentPackets {
   }
   void trim() noexcept { ring_.trim(); }
   void clear() noexcept {
-    oldest_ = next();
     ring_.clear();
     in_flight_bytes_ = in_flight_packets_ = settled_ = 0;
   }
@@ -129,6 +146,8 @@ class SentPackets {
     std::uint32_t bytes = 0;
     std::uint32_t packets = 0;
     if (settled_ > ring_.size()) return "more packets settled than there are records";
+    for (std::uint32_t i = 1; i < ring_.size(); ++i)
+      if (!ring_[i - 1].number.before(ring_[i].number)) return "records out of order";
     for (std::uint32_t i = 0; i < ring_.size(); ++i) {
       if (ring_[i].state != PacketState::in_flight) continue;
       if (i < settled_) return "a packet in flight among the settled ones";
@@ -143,12 +162,25 @@ class SentPackets {
  private:
   void drop_front() noexcept {
     ring_.pop_front();
-    oldest_ = oldest_.plus(1);
     if (settled_ != 0) --settled_;
   }
 
+  /// position(), which lies in [0, end].
+  [[nodiscard, gnu::noinline]] std::uint32_t search(PacketNumber number,
+                                                    std::uint32_t end) const noexcept {
+    std::uint32_t begin = 0;
+    while (begin < end) {
+      const std::uint32_t middle = begin + (end - begin) / 2;
+      if (ring_[middle].number.before(number))
+        begin = middle + 1;
+      else
+        end = middle;
+    }
+    return begin;
+  }
+
   GrowRing<SentPacket> ring_;
-  PacketNumber oldest_;
+  PacketNumber next_;
   std::uint32_t in_flight_bytes_ = 0;
   std::uint32_t in_flight_packets_ = 0;
   std::uint32_t settled_ = 0;  // records in front that are known not to be in flight

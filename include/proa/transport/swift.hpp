@@ -57,7 +57,7 @@ class Swift {
   }
 
   void on_loss(const LossSample& loss) noexcept {
-    blame_.on_loss(loss.lost_packets);
+    blame_.on_loss(loss);
     if (loss.newest_lost < judged_from_) return;  // sent before the last decrease: its cause
     newest_lost_ = lost_packets_ == 0 ? loss.newest_lost : std::max(newest_lost_, loss.newest_lost);
     lost_packets_ += loss.lost_packets;
@@ -66,9 +66,9 @@ class Swift {
 
   /// What was declared lost has arrived: it is no reason for a decrease to come, and one that was
   /// for nothing else is taken back.
-  void on_late(const LateSample& late) noexcept {
-    if (late.oldest >= judged_from_) lost_packets_ -= std::min(lost_packets_, late.packets);
-    if (blame_.clears(late)) take_back();
+  void on_late(std::uint64_t index) noexcept {
+    if (index >= judged_from_) lost_packets_ -= std::min(lost_packets_, 1U);
+    if (blame_.clears(index)) take_back();
   }
   /// The path paused: what was lost before or meanwhile is judged like any other loss.
   void on_spurious_timeout(Instant) noexcept {

@@ -61,7 +61,7 @@ struct Driver {
   }
   /// That many, declared lost before, arrive after all; `oldest` is the index of the oldest.
   void arrive_late(std::uint32_t count, std::uint64_t oldest) {
-    controller.on_late({now, count, oldest});
+    for (std::uint32_t i = 0; i < count; ++i) controller.on_late(oldest + i);
   }
 };
 

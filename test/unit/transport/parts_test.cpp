@@ -1,6 +1,7 @@
 // The small pure parts of the transport: acknowledgement memory, RTT, loss, probes, states.
 #include <set>
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -88,9 +89,10 @@ TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones"
   packets.resolve(packets.at(1), PacketState::acked);
   CHECK(packets.oldest_in_flight() == 0);
   packets.resolve(packets.at(0), PacketState::lost);
-  CHECK(packets.oldest_in_flight() == 3);
+  CHECK(packets.oldest_in_flight() == 2);  // the untracked one has no record
+  CHECK(packets.count() == 5);
   packets.forget(Instant{});  // the lost one stays, and what is behind it
-  CHECK(packets.oldest_in_flight() == 3);
+  CHECK(packets.oldest_in_flight() == 2);
   CHECK(packets.broken_invariant() == nullptr);
   packets.forget(Instant{1ms});
   CHECK(packets.oldest() == PacketNumber{1});
@@ -101,6 +103,42 @@ TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones"
   packets.forget(Instant{});
   CHECK(packets.oldest_in_flight() == 0);
   packets.clear();
+}
+
+TEST_CASE("a record is found by its number, whatever lies between that has none") {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    Prng prng{seed};
+    ScratchPool pool{1U << 20U};
+    const PacketNumber first{0xffff'ff80U};  // wraps
+    SentPackets packets{pool, 512, first};
+    std::vector<bool> recorded;
+    const auto tracked_of_4 = prng.below(5);
+    for (std::uint32_t i = 0; i < 400; ++i) {
+      SentPacket packet;
+      const bool tracked = prng.chance(tracked_of_4, 4);
+      packet.state = tracked ? PacketState::in_flight : PacketState::untracked;
+      REQUIRE(packets.make_room());
+      packets.push(packet);
+      recorded.push_back(tracked);
+    }
+    const auto resolved = static_cast<std::uint32_t>(prng.below(packets.count() + 1));
+    for (std::uint32_t i = 0; i < resolved; ++i) packets.resolve(packets.at(i), PacketState::acked);
+    packets.forget(Instant{});
+    REQUIRE(packets.broken_invariant() == nullptr);
+    REQUIRE(packets.next() == first.plus(400));
+    std::uint32_t gone = 0, before = 0;
+    for (std::uint32_t i = 0; i < 400; ++i) {
+      const bool kept = recorded[i] && gone >= resolved;
+      REQUIRE(packets.position(first.plus(i)) == before);
+      const SentPacket* const found = packets.find(first.plus(i));
+      REQUIRE((found != nullptr) == kept);
+      if (kept) REQUIRE(found->number == first.plus(i));
+      if (recorded[i]) ++gone;
+      if (kept) ++before;
+    }
+    REQUIRE(packets.find(first.plus(400)) == nullptr);
+    packets.clear();
+  }
 }
 
 TEST_CASE("packets declared lost give way to new ones, the oldest first; those in flight do not") {

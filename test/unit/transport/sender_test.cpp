@@ -23,7 +23,7 @@ struct Witness {
     ++losses;
     lost_packets += loss.lost_packets;
   }
-  void on_late(const LateSample& sample) noexcept { late += sample.packets; }
+  void on_late(std::uint64_t) noexcept { ++late; }
   void on_spurious_timeout(Instant) noexcept { ++undone; }
   void on_persistent_congestion(Instant) noexcept { ++persistent; }
   void on_packet_size(std::uint32_t) noexcept {}
