@@ -178,13 +178,12 @@ class Flow {
   std::size_t finish_packet(Instant now, MutableBytes out, const FrameWriter&,
                             SentPacket&) noexcept;
   void compose(Instant now, FrameWriter&, SentPacket&) noexcept;
+  [[nodiscard]] bool has_more_than_ack(Instant now) const noexcept;
+  [[nodiscard]] bool has_ack(Instant now) const noexcept;
   [[nodiscard]] bool make_room(Instant now) noexcept;
+  void wait_for_room(Instant now) noexcept;
   [[nodiscard]] std::size_t transmit_ack(Instant now, MutableBytes out) noexcept;
-  /// Where the frames of a packet go.
-  static MutableBytes packet_body(MutableBytes packet) noexcept {
-    constexpr std::size_t overhead = PacketHeader::size + Integrity::trailer_bytes;
-    return packet.subspan(PacketHeader::size, packet.size() - overhead);
-  }
+  static MutableBytes packet_body(MutableBytes packet) noexcept;
   void write_control(FrameWriter&, SentPacket&) noexcept;
   void write_header(Instant now, MutableBytes packet) noexcept;
   [[nodiscard]] PacketHeader make_header(Instant now) const noexcept;
@@ -235,7 +234,7 @@ class Flow {
   bool fin_acked_ = false;
   bool peer_fin_known_ = false;
   bool want_outstanding_ = false;
-  bool out_of_scratch_ = false;
+  bool starved_ = false;  // no memory to remember one more packet: until the pace timer
   bool misrouted_ = false;
   MessageNumber peer_fin_;  // number after the peer's last message
   MessageNumber wanted_;    // memory was asked for this message last
@@ -310,6 +309,7 @@ bool Flow<Memory, Policy>::take_memory(Instant, bool last) noexcept {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 void Flow<Memory, Policy>::arm_timers(Instant now) noexcept {
+  starved_ = false;                    // something has happened: there may be room now
   if (state_ == FlowState::lingering)  // its acknowledgements may be repeated
     return timers_.arm(FlowTimer::ack, receiver_.ack_deadline());
   if (!is_established(state_) && state_ != FlowState::resetting) return;
@@ -330,6 +330,7 @@ void Flow<Memory, Policy>::handle_timeout(Instant now, bool next_hop_silent) noe
     return end(now, FlowInput::gone_silent, mute ? unsent : Reason::handshake_timeout,
                Reason::none);
   }
+  if (starved_ && timers_.take_expired(FlowTimer::pace, now)) starved_ = false;
   if (timers_.take_expired(FlowTimer::idle, now))
     return end(now, FlowInput::gone_silent, Reason::idle_timeout, Reason::none);
   if (timers_.take_expired(FlowTimer::keepalive, now)) {

@@ -250,7 +250,6 @@ void Flow<Memory, Policy>::on_resolved(Instant now, const Resolved& resolved) no
   }
   if (resolved.size_probe_acked != 0 || resolved.size_probe_lost != 0 || resolved.large_lost != 0)
     on_path_resolved(now, resolved);
-  if (resolved.out_of_memory) out_of_scratch_ = true;
   if (holds(acked, PacketContent::reset)) end(now, FlowInput::reset_acked, reason_, Reason::none);
 }
 

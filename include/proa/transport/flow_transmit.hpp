@@ -6,17 +6,21 @@ namespace proa {
 
 template <MessageMemory Memory, TransportPolicy Policy>
 bool Flow<Memory, Policy>::wants_transmit(Instant now) const noexcept {
+  return has_more_than_ack(now) || has_ack(now);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
+bool Flow<Memory, Policy>::has_more_than_ack(Instant now) const noexcept {
   switch (state_) {
     case FlowState::syn_sent:
     case FlowState::syn_received:
       return now >= timers_.at(FlowTimer::handshake);
     case FlowState::open:
     case FlowState::closing:
-      return control_ != 0 || sender_.probe_due() || sender_.may_send_data(now) ||
-             receiver_.ack_is_due(now);
+      return !starved_ && (control_ != 0 || sender_.probe_due() || sender_.may_send_data(now));
     case FlowState::resetting:
     case FlowState::lingering:
-      return control_ != 0 || sender_.probe_due() || receiver_.ack_is_due(now);
+      return !starved_ && (control_ != 0 || sender_.probe_due());
     case FlowState::finished:
       break;
   }
@@ -24,10 +28,20 @@ bool Flow<Memory, Policy>::wants_transmit(Instant now) const noexcept {
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
+bool Flow<Memory, Policy>::has_ack(Instant now) const noexcept {
+  const bool acks =
+      is_established(state_) || state_ == FlowState::resetting || state_ == FlowState::lingering;
+  return acks && receiver_.ack_is_due(now);
+}
+
+template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) noexcept {
-  if (!wants_transmit(now)) return 0;
-  if (!sender_.packets().make_room() && !make_room(now)) [[unlikely]]
-    return transmit_ack(now, out);
+  if (!has_more_than_ack(now)) return transmit_ack(now, out);
+  if (!sender_.packets().make_room() && !make_room(now)) [[unlikely]] {
+    const std::size_t size = transmit_ack(now, out);
+    wait_for_room(now);
+    return size;
+  }
   if (holds(control_, PacketContent::size_probe) && !sender_.may_send_data(now)) [[unlikely]]
     if (const std::size_t size = transmit_size_probe(now, out); size != 0) return size;
   std::size_t bytes_max = mtu_.packet_bytes();
@@ -38,21 +52,38 @@ std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) n
   return half_open ? transmit_handshake(now, out) : transmit_data(now, out);
 }
 
-/// Data waits for room; control and probes do not, and a lone acknowledgement needs none.
+/// Data waits for room; control and probes do not if something else can be given up for them.
 template <MessageMemory Memory, TransportPolicy Policy>
 bool Flow<Memory, Policy>::make_room(Instant now) noexcept {
   control_ = without(control_, PacketContent::size_probe);  // the next data asks for it again
   if (is_established(state_) && control_ == 0 && !sender_.probe_due()) return false;
   Resolved given_up;
-  const bool room = sender_.make_room(given_up);
+  const bool room = sender_.make_room(now, given_up);
   on_resolved(now, given_up);
   arm_timers(now);
   return room;
 }
 
+/// The pool is used up, by other flows too: nobody tells when it is not any more.
+template <MessageMemory Memory, TransportPolicy Policy>
+void Flow<Memory, Policy>::wait_for_room(Instant now) noexcept {
+  constexpr Duration again = std::chrono::milliseconds{1};
+  // A half-open flow waits for this timer anyhow: the handshake's.
+  starved_ = state_ != FlowState::syn_sent && state_ != FlowState::syn_received;
+  timers_.arm(FlowTimer::pace, later(now, again));
+}
+
+/// Where the frames of a packet go.
+template <MessageMemory Memory, TransportPolicy Policy>
+MutableBytes Flow<Memory, Policy>::packet_body(MutableBytes packet) noexcept {
+  constexpr std::size_t overhead = PacketHeader::size + Integrity::trailer_bytes;
+  return packet.subspan(PacketHeader::size, packet.size() - overhead);
+}
+
+/// A lone acknowledgement: it is not acknowledged itself and needs no record.
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::transmit_ack(Instant now, MutableBytes out) noexcept {
-  if (!receiver_.ack_is_due(now)) return 0;
+  if (!has_ack(now)) return 0;
   FrameWriter frames{packet_body(out)};
   receiver_.write_ack_frame(frames);
   SentPacket record;

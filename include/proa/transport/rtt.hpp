@@ -13,7 +13,8 @@ class RttEstimator {
   [[nodiscard]] Duration smoothed() const noexcept { return smoothed_; }
   [[nodiscard]] Duration variation() const noexcept { return Duration{variation_ns_}; }
   [[nodiscard]] Duration latest() const noexcept { return latest_; }
-  [[nodiscard]] Duration minimum() const noexcept { return minimum_; }
+  /// Since the last restart_minimum(); the newest sample if there was none.
+  [[nodiscard]] Duration minimum() const noexcept { return std::min(minimum_, latest_); }
 
   /// How late the peer's poller was of late, for who waits for its answer; zero mostly.
   [[nodiscard]] Duration peer_lateness() const noexcept { return Duration{peer_lateness_ns_}; }
@@ -41,10 +42,10 @@ class RttEstimator {
     if (!late || adjusted < smoothed_) smoothed_ = (7 * smoothed_ + adjusted) / 8;
     smoothed_ = std::max(smoothed_, Duration{1});
   }
-  /// RFC 9002 5.2: where the path may have changed unseen, the minimum is the newest sample. Not
+  /// RFC 9002 5.2: where the path may have changed unseen, the next sample is the minimum. Not
   /// after persistent congestion, as the RFC would have it: three probes in a row are common where
   /// 30 % is lost at random, and the larger minimum then costs a quarter of the goodput.
-  void restart_minimum() noexcept { minimum_ = latest_; }
+  void restart_minimum() noexcept { minimum_ = Duration::max(); }
   /// Rises quickly, falls slowly: an oversubscribed peer is not probed at each of its pauses.
   void note_peer_lateness(Duration lateness) noexcept {
     const Duration former = peer_lateness();

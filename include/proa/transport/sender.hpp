@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <proa/transport/ack_info.hpp>
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/events.hpp>
 #include <proa/transport/kept_congestion.hpp>
@@ -16,32 +17,6 @@
 #include <proa/wire/header.hpp>
 
 namespace proa {
-
-/// An acknowledgement as a packet carries it.
-struct AckInfo {
-  PacketNumber largest;
-  Duration delay{};
-  const AckBits& bits;          // packets below the largest
-  std::uint32_t ce_marked = 0;  // packets newly reported as CE-marked
-
-  /// How long the packet may have waited for a late poller of the peer; the field saturates.
-  [[nodiscard]] Duration lateness(Duration usual_max) const noexcept {
-    if (delay <= usual_max) return {};
-    return delay < ack_delay_saturated ? delay : std::chrono::hours{1};
-  }
-};
-
-/// What an acknowledgement or a timer brought to light about control frames.
-struct Resolved {
-  bool acks_unsent = false;        // the peer acknowledged what was never sent
-  bool out_of_memory = false;      // no room left to remember what is acknowledged
-  bool progress = false;           // something was newly acknowledged
-  std::uint8_t content_acked = 0;  // PacketContent bits
-  std::uint8_t content_lost = 0;
-  std::uint16_t size_probe_acked = 0;  // its bytes
-  std::uint16_t size_probe_lost = 0;
-  std::uint32_t large_lost = 0;  // packets above path_bytes_base, none of them or later arrived
-};
 
 template <MessageMemory Memory, CongestionController Congestion>
 class Sender {
@@ -127,18 +102,13 @@ class Sender {
 
   /// Room for the record of one more packet that must go: control or a probe.
   /// Where there is none the oldest in flight counts as lost: nothing else would ever make room.
-  [[nodiscard]] bool make_room(Resolved& out) noexcept;  // sender_loss.hpp
+  [[nodiscard]] bool make_room(Instant now, Resolved& out) noexcept;  // sender_loss.hpp
 
   /// Every packet consumes a number; `record.state` says whether it is in flight.
   void on_sent(const SentPacket& record) noexcept {
     packets_.push(record);
     ++sent_count_;
-    if (record.state != PacketState::in_flight) {
-      // Who only receives gets no acknowledgement that would clear lost records away.
-      packets_.forget(record.sent_at - 2 * probe_interval_);
-      trim_while_resting();
-      return;
-    }
+    if (record.state != PacketState::in_flight) return;
     waiting_since_ = record.sent_at;
     const Duration gap = congestion_.pacing_interval(record.bytes);
     pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());
@@ -157,13 +127,15 @@ class Sender {
       return out;
     }
     ce_marked_ += ack.ce_marked;
-    if (ack.largest.before(packets_.oldest())) return out;
+    if (ack.largest.before(packets_.oldest())) {
+      note_largest(ack.largest);  // else it would be half a turn of the numbers away some day
+      return out;
+    }
     const Acked acked = collect(ack, memory, out);
     if (acked.packets == 0) return out;
     out.progress = true;
     answered_age_us_ = age_us(arrival.now - acked.oldest_sent_at);
-    if (!any_acked_ || ack.largest.after(largest_acked_)) largest_acked_ = ack.largest;
-    any_acked_ = true;
+    note_largest(ack.largest);
     // What was sent before the first of many probes has arrived: the path or the peer paused, and
     // nothing was congested (the idea of Eifel, RFC 3522).
     if (probes_in_a_row_ >= persistent_probes && acked.oldest_sent_at < first_probe_at_)
@@ -287,6 +259,10 @@ class Sender {
   static bool counts_as_lost(const SentPacket& packet) noexcept {
     return !holds(packet.content, PacketContent::size_probe) &&
            !holds(packet.content, PacketContent::refused);
+  }
+  void note_largest(PacketNumber number) noexcept {
+    if (!any_acked_ || number.after(largest_acked_)) largest_acked_ = number;
+    any_acked_ = true;
   }
   /// Any acknowledgement speaks of the 64 packets below its largest at least.
   [[nodiscard]] bool was_judged(PacketNumber number) const noexcept {

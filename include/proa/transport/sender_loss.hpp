@@ -10,12 +10,14 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   loss_deadline_ = never;
   if (!any_acked_ || largest_acked_.before(packets_.oldest())) return;
   LossSample loss;
+  loss.now = now;
   loss.in_flight_bytes = packets_.in_flight_bytes();
   const Duration patience = rule_.patience(rtt_);
   const bool by_count = now >= count_off_until_;
   const std::uint32_t oldest = packets_.oldest_in_flight();
   std::uint32_t i = packets_.position(largest_acked_);
-  std::uint32_t later_tracked = packets_.find(largest_acked_) != nullptr ? 1 : 0;
+  const bool recorded = i < packets_.count() && packets_.at(i).number == largest_acked_;
+  std::uint32_t later_tracked = recorded ? 1 : 0;
   while (i > oldest) {
     SentPacket& packet = packets_.at(--i);
     if (packet.state == PacketState::in_flight) {
@@ -31,7 +33,6 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_in_a_row();
   if (loss.lost_bytes == 0) return;
   rule_.on_loss(loss.newest_lost, sent_count_);
-  loss.now = now;
   loss.smoothed_rtt = rtt_.smoothed();
   loss.next_number = sent_count_;
   congestion_.on_loss(loss);
@@ -40,8 +41,8 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
 template <MessageMemory Memory, CongestionController Congestion>
 void Sender<Memory, Congestion>::lose(SentPacket& packet, LossSample& loss,
                                       Resolved& out) noexcept {
-  if (!queue_.lose(packet.range())) {  // no room to remember it: decided again at the next ack
-    loss_deadline_ = std::min(loss_deadline_, later(packet.sent_at, 2 * rule_.patience(rtt_)));
+  if (!queue_.lose(packet.range())) {  // no room to remember it: decided again in a while
+    loss_deadline_ = std::min(loss_deadline_, later(loss.now, rule_.patience(rtt_)));
     return;
   }
   packets_.resolve(packet, PacketState::lost);
@@ -59,9 +60,10 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, LossSample& loss,
 }
 
 template <MessageMemory Memory, CongestionController Congestion>
-bool Sender<Memory, Congestion>::make_room(Resolved& out) noexcept {
+bool Sender<Memory, Congestion>::make_room(Instant now, Resolved& out) noexcept {
   if (packets_.make_room()) return true;
   LossSample untold;  // it says nothing about the path
+  untold.now = now;
   if (packets_.count() != 0) lose(packets_.at(0), untold, out);
   return packets_.make_room();
 }

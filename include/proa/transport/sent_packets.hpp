@@ -67,7 +67,7 @@ class SentPackets {
   [[nodiscard]] std::uint32_t count() const noexcept { return ring_.size(); }
   /// at() of the oldest one in flight; count() if there is none. Lost ones stay a while: who asks
   /// for each acknowledgement what is overdue shall not look at them again and again.
-  [[nodiscard]] std::uint32_t oldest_in_flight() noexcept {
+  [[nodiscard]] std::uint32_t oldest_in_flight() const noexcept {
     while (settled_ < ring_.size() && ring_[settled_].state != PacketState::in_flight) ++settled_;
     return settled_;
   }
@@ -84,8 +84,10 @@ class SentPackets {
   }
   /// An eighth is kept for control and probes: without those nothing in flight would ever leave.
   [[nodiscard]] bool takes_data() const noexcept {
-    const std::uint32_t kept = ring_.limit() / 8;
-    return ring_.size() < ring_.limit() - kept || ring_.front().state != PacketState::in_flight;
+    const std::uint32_t most = ring_.limit() - ring_.limit() / 8;
+    if (ring_.size() < most) [[likely]]
+      return true;
+    return ring_.size() - oldest_in_flight() < most;  // those before it give way
   }
   [[nodiscard]] std::uint32_t in_flight_bytes() const noexcept { return in_flight_bytes_; }
   [[nodiscard]] std::uint32_t in_flight_packets() const noexcept { return in_flight_packets_; }
@@ -99,11 +101,10 @@ class SentPackets {
   /// at() of the first record whose number is not before `number`; count() if there is none.
   [[nodiscard]] std::uint32_t position(PacketNumber number) const noexcept {
     if (!oldest().before(number)) return 0;
+    if (ring_.back().number.before(number)) return ring_.size();
     // Exact unless packets without a record came between: then it lies before.
-    const std::uint32_t guess = std::min(number.since(oldest()), ring_.size());
-    if (guess < ring_.size() && ring_[guess].number == number) [[likely]]
-      return guess;
-    return search(number, guess);
+    const std::uint32_t guess = std::min(number.since(oldest()), ring_.size() - 1);
+    return ring_[guess].number == number ? guess : search(number, guess);
   }
   [[nodiscard]] SentPacket& at(std::uint32_t i) noexcept { return ring_[i]; }
   [[nodiscard]] const SentPacket& at(std::uint32_t i) const noexcept { return ring_[i]; }
@@ -183,7 +184,7 @@ class SentPackets {
   PacketNumber next_;
   std::uint32_t in_flight_bytes_ = 0;
   std::uint32_t in_flight_packets_ = 0;
-  std::uint32_t settled_ = 0;  // records in front that are known not to be in flight
+  mutable std::uint32_t settled_ = 0;  // records in front that are known not to be in flight
 };
 
 }  // namespace proa

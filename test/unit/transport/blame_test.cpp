@@ -38,7 +38,7 @@ TEST_CASE("what was lost since counts, unless all of it is older than the decrea
   CHECK(blame.clears(130));
 }
 
-TEST_CASE("late packets of two decreases in one acknowledgement take back the later decrease",
+TEST_CASE("of late packets of two decreases those of the later one take that back",
           "[rfc9438-4.9]") {
   test::Driver<Cubic> d;
   for (int round = 0; round < 4; ++round) d.round(40us);

@@ -26,9 +26,9 @@ TEST_CASE("a sender whose records are all settled, the oldest one lost a moment 
   CHECK(pair.side[1].messages.size() == 100);
 }
 
-TEST_CASE("a flow that only receives after a repaired loss never runs out of records") {
+TEST_CASE("a flow that only receives after a repaired loss keeps no record while it rests") {
   FlowPair<> pair;
-  pair.options.packets_in_flight_max = 64;
+  pair.options.keepalive = 100ms;
   pair.connect();
   pair.run_for(1ms);
   int seen = 0;
@@ -36,12 +36,14 @@ TEST_CASE("a flow that only receives after a repaired loss never runs out of rec
   for (unsigned i = 0; i < 6; ++i) REQUIRE(pair.send(0, pattern(1400, i)));
   pair.run_for(150us);  // the first is lost and repaired at once
   REQUIRE(pair.side[1].messages.size() == 6);
+  CHECK(pair.side[0].pool.arena().used() != 0);
   for (unsigned i = 0; i < 2000; ++i) {
     REQUIRE(pair.send(1, pattern(10, i)));
     pair.run_for(60us);
     REQUIRE(pair.side[0].messages.size() == i + 1);
   }
-  CHECK(pair.side[1].flow->info().queued_messages <= 1);
+  pair.run_for(300ms);
+  CHECK(pair.side[0].pool.arena().used() == 0);
 }
 
 TEST_CASE("a flow whose own message stays lost goes on acknowledging, and repairs it later") {
@@ -103,23 +105,102 @@ TEST_CASE("a flow whose records are all of packets under way still probes") {
   CHECK(pair.side[1].messages.size() == 40);
 }
 
+/// All of a pool, for a while.
+class UsedUp {
+ public:
+  explicit UsedUp(ScratchPool& pool) : pool_(&pool) {
+    for (std::size_t size = 1U << 20U; size >= 64; size /= 2)
+      while (std::byte* const block = pool.allocate(size)) taken_.push_back(block);
+  }
+  UsedUp(const UsedUp&) = delete;
+  UsedUp& operator=(const UsedUp&) = delete;
+  ~UsedUp() {
+    for (std::byte* const block : taken_) pool_->release(block);
+  }
+
+ private:
+  ScratchPool* pool_;
+  std::vector<std::byte*> taken_;
+};
+
 TEST_CASE("without any memory left a flow that only receives still acknowledges") {
   FlowPair<> pair;
   pair.connect();
   pair.run_for(1ms);
   REQUIRE(pair.send(1, pattern(10, 0)));
   pair.run_for(1s);
-  auto& pool = pair.side[0].pool;
-  std::vector<std::byte*> taken;
-  for (std::size_t size = 1U << 20U; size >= 64; size /= 2)
-    while (std::byte* const block = pool.allocate(size)) taken.push_back(block);
-  for (unsigned i = 1; i < 9; ++i) REQUIRE(pair.send(1, pattern(10, i)));
-  pair.run_for(200us);
-  CHECK(pair.side[0].messages.size() == 9);
-  CHECK(pair.side[1].flow->info().queued_messages == 0);
-  CHECK_FALSE(pair.send(0, pattern(10, 9)));  // nothing to remember it with
-  for (std::byte* const block : taken) pool.release(block);
+  {
+    const UsedUp all{pair.side[0].pool};
+    for (unsigned i = 1; i < 9; ++i) REQUIRE(pair.send(1, pattern(10, i)));
+    pair.run_for(200us);
+    CHECK(pair.side[0].messages.size() == 9);
+    CHECK(pair.side[1].flow->info().queued_messages == 0);
+    CHECK_FALSE(pair.send(0, pattern(10, 9)));  // nothing to remember it with
+  }
   REQUIRE(pair.send(0, pattern(10, 9)));
   pair.run_for(1ms);
   CHECK(pair.side[1].messages.size() == 1);
+}
+
+TEST_CASE("control that finds no memory is tried again, and not all the time") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  auto& flow = *pair.side[0].flow;
+  {
+    const UsedUp all{pair.side[0].pool};
+    flow.reset(pair.now, Reason::reset_by_application);
+    pair.drain(0);
+    CHECK_FALSE(flow.wants_transmit(pair.now));  // an engine would ask it in every turn
+    CHECK(flow.next_timeout() <= pair.now + 1ms);
+    int tries = 0;
+    for (const Instant end = pair.now + 20ms; pair.now < end && tries < 1000; ++tries)
+      (void)pair.step(end);
+    CHECK(tries <= 25);
+    CHECK(pair.side[1].flow->state() == FlowState::open);
+  }
+  pair.run_for(10ms);
+  CHECK(pair.count(1, FlowEventKind::closed) == 1);
+}
+
+TEST_CASE("what cannot be remembered as lost for want of memory is lost a little later") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  // Out of order, so that there is memory for what is acknowledged, and none for what is lost.
+  for (unsigned i = 0; i < 2; ++i) {
+    REQUIRE(pair.send(0, pattern(1000, i)));
+    pair.drain(0);
+  }
+  REQUIRE(pair.wire.size() == 2);
+  std::swap(pair.wire[0].bytes, pair.wire[1].bytes);
+  pair.run_for(1ms);
+  int seen = 0;
+  pair.lose = [&](int from, const auto&) { return from == 0 && seen++ < 2; };
+  for (unsigned i = 0; i < 6; ++i) REQUIRE(pair.send(0, pattern(1000, i)));
+  pair.drain(0);
+  {
+    const UsedUp all{pair.side[0].pool};
+    int tries = 0;
+    for (const Instant end = pair.now + 5ms; pair.now < end && tries < 1000; ++tries)
+      (void)pair.step(end);
+    CHECK(tries < 300);
+  }
+  pair.run_for(1s);
+  CHECK(pair.side[1].messages.size() == 8);
+}
+
+TEST_CASE("a connect that finds no memory is tried again") {
+  FlowPair<> pair;
+  {
+    const UsedUp all{pair.side[0].pool};
+    pair.connect();
+    int tries = 0;
+    for (const Instant end = pair.now + 20ms; pair.now < end && tries < 1000; ++tries)
+      (void)pair.step(end);
+    CHECK(tries <= 25);
+    CHECK_FALSE(pair.side[1].flow);
+  }
+  pair.run_for(10ms);
+  CHECK(pair.count(0, FlowEventKind::connected) == 1);
 }
