@@ -88,3 +88,39 @@ TEST_CASE("news found by a late poller may have lain beside the acknowledgement:
   f.sender.on_peer_room({f.now, 1ms - 40us, false});
   CHECK(f.sender.probe_due());
 }
+
+TEST_CASE("news of memory after despair says that nothing was congested, and begins anew",
+          "[rfc3522]") {
+  Fixture f;
+  f.send(1);
+  f.now += 40us;
+  (void)f.acknowledge(0);
+  f.send(4);
+  for (int i = 0; i < 3; ++i) {
+    f.let_probe_timer_expire();
+    f.send_probe();
+  }
+  REQUIRE(f.told().persistent == 1);
+  f.sender.on_peer_room({f.now, {}, false});
+  CHECK(f.told().undone == 1);
+  CHECK(f.sender.probes_in_a_row() == 1);
+  CHECK(f.sender.probe_is_small());
+}
+
+TEST_CASE("an answer to a keepalive is waited for patiently, unless messages wait behind it") {
+  for (const bool waits : {false, true}) {
+    Fixture f;
+    f.send(1);
+    f.now += 40us;
+    (void)f.acknowledge(0);
+    if (waits) {
+      const auto block = f.memory.allocate_send(1000);
+      REQUIRE(block);
+      REQUIRE(f.sender.queue().push(*block, false));
+    }
+    f.sender.on_keepalive();
+    f.send_other(with(0, PacketContent::ping));
+    CAPTURE(waits);
+    CHECK(f.sender.probe_deadline() - f.now == (waits ? Duration{105us} : f.options.probe_max));
+  }
+}

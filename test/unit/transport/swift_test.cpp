@@ -212,3 +212,30 @@ TEST_CASE("below one packet per round the interval is longer than the round") {
   CHECK(d.controller.window_bytes() >= packet / 64);
   CHECK(d.controller.pacing_interval(packet) > 900us);
 }
+
+TEST_CASE("before the first sample no delay is above the target") {
+  const Swift swift;
+  CHECK(swift.target_delay() > 1h);
+  CHECK(swift.start_up_target() > 1h);
+  CHECK(swift.base_delay() == 0ns);
+}
+
+TEST_CASE("a controller that begins later knows its path by the flow's minimum, if there is one") {
+  for (const Duration known : {Duration{0us}, Duration{40us}}) {
+    Swift swift;
+    AckSample sample;
+    sample.now = Instant{1s};
+    sample.rtt = sample.smoothed_rtt = 90us;
+    sample.minimum_rtt = known;
+    sample.rtt_reliable = true;
+    swift.on_ack(sample);
+    CHECK(swift.base_delay() == (known == 0us ? Duration{90us} : known));
+  }
+}
+
+TEST_CASE("a CE mark counts although no sample of its round can be trusted") {
+  Driver<Swift> d = settled(100);
+  const std::uint32_t before = d.controller.window_bytes();
+  d.round(5ms, true, 1, false);
+  CHECK(d.controller.window_bytes() == Approx(before / 2).epsilon(0.01));
+}
