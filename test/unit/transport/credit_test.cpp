@@ -77,3 +77,44 @@ TEST_CASE("A message larger than the initial credit asks once, those after it do
   for (std::uint32_t i = 0; i < 100; ++i) host.take(credit, i, 100'000);
   credit.end(host.memory);
 }
+
+TEST_CASE("a block reserved for another length than the message then has goes back") {
+  Host host;
+  CreditGiver credit{host.pool, host.options};
+  REQUIRE(credit.want(MessageNumber{0}, 100'000));
+  REQUIRE(credit.serve(host.memory, false, MessageNumber{0}));
+  CHECK(host.memory.receive_arena().used() >= 100'000);
+  MessageBlock block;
+  REQUIRE(credit.consume(host.memory, MessageNumber{0}, 50, block));
+  CHECK(block.length == 50);
+  CHECK(host.memory.receive_arena().used() == memory_cost(50));
+  CHECK(host.pool.arena().used() == 0);  // nothing is wanted any more
+  host.memory.release(block);
+  credit.end(host.memory);
+  CHECK(host.memory.receive_arena().used() == 0);
+}
+
+TEST_CASE("of messages that found no block the earliest is remembered and served, once told") {
+  Host host;
+  CreditGiver credit{host.pool, host.options};
+  CHECK_FALSE(credit.take_refusal());
+  credit.want_block(host.memory, MessageNumber{7}, 1000);
+  REQUIRE(credit.serve(host.memory, false, MessageNumber{7}));
+  CHECK_FALSE(credit.wants_memory());
+  credit.want_block(host.memory, MessageNumber{8}, 1000);  // a later one waits for that
+  CHECK_FALSE(credit.wants_memory());
+  credit.want_block(host.memory, MessageNumber{3}, 4000);
+  CHECK(host.memory.receive_arena().used() == 0);  // what was the later one's
+  CHECK(credit.take_refusal());
+  CHECK_FALSE(credit.take_refusal());
+  // Before a wish for a later message, and its credit is spent: the limit does not rise for it.
+  REQUIRE(credit.want(MessageNumber{9}, 100'000));
+  const std::uint32_t left = credit.left();
+  REQUIRE(credit.serve(host.memory, false, MessageNumber{3}));
+  CHECK(credit.left() == left);
+  REQUIRE(credit.serve(host.memory, false, MessageNumber{3}));
+  CHECK(credit.left() == left + memory_cost(100'000));
+  CHECK_FALSE(credit.serve(host.memory, false, MessageNumber{3}));
+  credit.end(host.memory);
+  CHECK(host.memory.receive_arena().used() == 0);
+}

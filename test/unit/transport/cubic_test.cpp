@@ -345,3 +345,18 @@ TEST_CASE("a flow chooses its controller at run time") {
   CHECK(chosen.controller.window_bytes() == alone.controller.window_bytes());
   CHECK(chosen.controller.pacing_interval(500) == alone.controller.pacing_interval(500));
 }
+
+TEST_CASE("what is taken back late does not make a window smaller that has grown beyond",
+          "[rfc9438-4.9]") {
+  Driver<Cubic> d;
+  while (d.packets() < 20) d.round(100ms);
+  const std::uint32_t before = d.controller.window_bytes();
+  const std::uint64_t lost = d.next - 1;
+  d.lose(1, lost);
+  REQUIRE(d.controller.window_bytes() < before);
+  for (int i = 0; i < 200 && d.controller.window_bytes() <= before; ++i) d.round(100ms);
+  const std::uint32_t grown = d.controller.window_bytes();
+  REQUIRE(grown > before);
+  d.arrive_late(1, lost);
+  CHECK(d.controller.window_bytes() == grown);
+}

@@ -94,6 +94,22 @@ TEST_CASE("a connect without an answer ends at its deadline") {
   CHECK(pair.side[0].flow->finished());
 }
 
+TEST_CASE("a client that may wait for ever goes on asking, once a second") {
+  FlowPair<> pair;
+  pair.lose = [](int, const auto&) { return true; };
+  pair.connect();
+  pair.run_for(300s);  // more often than the count of repetitions can tell
+  const auto before = pair.side[0].packets;
+  CHECK(before <= 300 + 15);
+  CHECK(pair.side[0].flow->unanswered() == 254);
+  pair.run_for(10s);
+  CHECK(pair.side[0].packets == before + 10);
+  CHECK(pair.side[0].flow->unanswered() == 254);
+  pair.lose = nullptr;
+  pair.run_for(2s);
+  CHECK(pair.count(0, FlowEventKind::connected) == 1);
+}
+
 TEST_CASE("any single lost packet is repaired") {
   for (int victim = 0; victim < 60; ++victim) {
     FlowPair<> pair;

@@ -32,6 +32,47 @@ TEST_CASE("A message above the smaller one of both ends' limits is refused") {
   CHECK(pair.side[1].messages.size() == 1);
 }
 
+TEST_CASE(
+    "A message queued before the peer told its smaller limit ends the flow, and both hear it") {
+  for (const std::size_t bytes : {1000U, 1001U}) {
+    FlowPair<> pair;
+    pair.connect();
+    REQUIRE(submit(pair, 0, bytes) == Reason::none);
+    pair.drain(0);
+    pair.now += pair.delay;
+    pair.options.message_bytes_max = 1000;  // what the server is made with
+    pair.deliver(pair.wire.front());
+    pair.wire.pop_front();
+    pair.drain(1);
+    pair.options.message_bytes_max = 2000;
+    pair.run_for(1ms);
+    CAPTURE(bytes);
+    CHECK(pair.side[1].messages.size() == (bytes == 1000 ? 1 : 0));
+    REQUIRE(pair.count(0, FlowEventKind::closed) == (bytes == 1000 ? 0 : 1));
+    if (bytes == 1000) continue;
+    CHECK(pair.side[0].events.back().reason == Reason::message_too_large);
+    CHECK(pair.side[0].memory.send_arena().used() == 0);
+    REQUIRE(pair.count(1, FlowEventKind::closed) == 1);
+    CHECK(pair.side[1].events.back().reason == Reason::message_too_large);
+  }
+}
+
+TEST_CASE("With as many packets under way as may be none leaves until one is acknowledged") {
+  FlowPair<> pair;
+  pair.options.packets_in_flight_max = 32;
+  pair.connect();
+  pair.run_for(1ms);
+  const auto before = pair.side[0].packets;
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(submit(pair, 0, 10) == Reason::none);
+    pair.drain(0);
+  }
+  CHECK(pair.side[0].packets - before == 32);
+  CHECK(pair.side[0].flow->wants_transmit(pair.now));
+  pair.run_for(1ms);
+  CHECK(pair.side[1].messages.size() == 40);
+}
+
 TEST_CASE("A full queue answers would_block and one writable follows when that size fits") {
   FlowPair<> pair;
   pair.options.send_queue_bytes_max = 100'000;

@@ -286,6 +286,17 @@ TEST_CASE("probe timeouts: early first, then doubling to one second", "[rfc9002-
   CHECK(probe_timeout(rtt, options, 40) == 1s);
 }
 
+TEST_CASE("a path or a slack longer than the longest wait is probed at that wait, not later") {
+  RttEstimator rtt;
+  rtt.update(3s, 0us, 0us);
+  for (const Duration slack : {Duration{25us}, Duration{20s}}) {
+    FlowOptions options;
+    options.probe_slack = slack;
+    for (const std::uint32_t sent : {0U, 1U, 2U, 40U})
+      CHECK(probe_timeout(rtt, options, sent) == options.probe_max);
+  }
+}
+
 TEST_CASE("a peer that is often late is given time before it is probed, and less as it mends") {
   const FlowOptions options;
   RttEstimator rtt;

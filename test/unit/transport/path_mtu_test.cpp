@@ -101,6 +101,13 @@ TEST_CASE("A probe that was given up and arrives all the same still counts") {
   CHECK(mtu.packet_bytes() == bytes);
 }
 
+TEST_CASE("A late answer to a smaller probe makes nothing smaller") {
+  PathMtu mtu{0, 8972};
+  CHECK(mtu.on_probe_acked(mtu.begin_probe(9000), Instant{}));
+  CHECK_FALSE(mtu.on_probe_acked(1472, Instant{}));
+  CHECK(mtu.packet_bytes() == 8972);
+}
+
 TEST_CASE("A caller whose packets have less room bounds the search") {
   PathMtu mtu{0, 8972};
   CHECK(mtu.begin_probe(8952) == 8952);
@@ -303,4 +310,20 @@ TEST_CASE("Word that packets are too big is answered with a small one and not be
   pair.run_for(100us);  // less than the first probe timeout of 105 us
   CHECK(flow.info().packet_bytes == 1232);
   CHECK(flow.info().probes == 0);
+}
+
+TEST_CASE("Word that packets are too big asks nothing of a flow without a path or of small packets",
+          "[rfc8899-4.6]") {
+  FlowPair<> pair;
+  pair.lose = [](int, const auto&) { return true; };
+  pair.connect();
+  pair.run_for(10us);
+  auto& flow = *pair.side[0].flow;
+  flow.on_packet_too_big();
+  CHECK_FALSE(flow.wants_transmit(pair.now));
+  pair.lose = nullptr;
+  pair.run_for(10ms);
+  REQUIRE(flow.info().packet_bytes == 1232);
+  flow.on_packet_too_big();
+  CHECK_FALSE(flow.wants_transmit(pair.now));
 }

@@ -1,110 +1,16 @@
-// The sending half of a flow: what it takes for lost, when it probes, and what it takes back.
-#include <array>
-#include <vector>
-
+// The sending half of a flow: what it takes for lost, and what it takes back.
 #include <catch2/catch.hpp>
 
-#include <proa/mem/heap_memory.hpp>
-#include <proa/mem/scratch_pool.hpp>
 #include <proa/transport/cubic.hpp>
-#include <proa/transport/sender.hpp>
 #include <proa/transport/swift.hpp>
 
+#include "sender_driver.hpp"
+
 using namespace proa;
+using namespace proa::test;
 
 namespace {
 
-/// Remembers what it was told.
-struct Witness {
-  std::uint32_t losses = 0, lost_packets = 0, undone = 0, persistent = 0, late = 0;
-  AckSample last{};
-  void on_ack(const AckSample& ack) noexcept { last = ack; }
-  void on_loss(const LossSample& loss) noexcept {
-    ++losses;
-    lost_packets += loss.lost_packets;
-  }
-  void on_late(std::uint64_t) noexcept { ++late; }
-  void on_spurious_timeout(Instant) noexcept { ++undone; }
-  void on_persistent_congestion(Instant) noexcept { ++persistent; }
-  void on_packet_size(std::uint32_t) noexcept {}
-  [[nodiscard]] std::uint32_t window_bytes() const noexcept { return 1U << 20U; }
-  [[nodiscard]] Duration pacing_interval(std::uint32_t) const noexcept { return {}; }
-};
-
-/// A sender of messages of one packet each. Packets are named by when they were sent, from 0.
-template <class Congestion>
-struct SenderOf {
-  HeapMemory memory{HeapMemory::Options{}};
-  ScratchPool pool{1U << 20U};
-  FlowOptions options;
-  PacketNumber first{0xffff'fff0U};
-  Sender<HeapMemory, Congestion> sender{pool, options, first, options.packet_bytes_max};
-  Instant now{1s};
-
-  SenderOf() { sender.credit().raise(CreditLimit{0}.plus(1U << 24U)); }
-  ~SenderOf() { sender.clear(memory); }
-
-  void send(int packets = 1) {
-    for (int i = 0; i < packets; ++i) {
-      const auto block = memory.allocate_send(1000);
-      REQUIRE(block);
-      REQUIRE(sender.queue().push(*block, false));
-      send_data();
-    }
-  }
-  void send_data() {
-    REQUIRE(sender.may_send_data(now));
-    std::array<std::byte, 1400> packet{};
-    FrameWriter out{packet};
-    SentPacket record;
-    record.sent_at = now;
-    sender.write_data(out, memory, record);
-    REQUIRE(record.units != 0);
-    record.bytes = static_cast<std::uint16_t>(out.size());
-    record.state = PacketState::in_flight;
-    REQUIRE(sender.packets().make_room());
-    sender.on_sent(record);
-  }
-  /// A packet without message parts: in flight if it holds anything but an acknowledgement.
-  void send_other(std::uint8_t content, std::uint16_t bytes = 100) {
-    SentPacket record;
-    record.sent_at = now;
-    record.bytes = bytes;
-    record.content = content;
-    record.state = content != 0 ? PacketState::in_flight : PacketState::untracked;
-    REQUIRE(sender.packets().make_room());
-    sender.on_sent(record);
-  }
-  void send_probe() {
-    REQUIRE(sender.probe_due());
-    std::array<std::byte, 1400> packet{};
-    FrameWriter out{packet};
-    SentPacket record;
-    record.sent_at = now;
-    (void)sender.write_probe(out, memory, record);
-    record.bytes = static_cast<std::uint16_t>(out.size());
-    record.state = PacketState::in_flight;
-    sender.on_sent(record);
-  }
-  void let_probe_timer_expire() {
-    now = sender.probe_deadline();
-    sender.on_probe_timer(now);
-  }
-  /// All up to `largest` arrived but those.
-  Resolved acknowledge(std::uint32_t largest, const std::vector<std::uint32_t>& missing = {},
-                       Duration delay = {}) {
-    AckBits bits;
-    bits.words.fill(~std::uint64_t{0});
-    bits.dense = missing.empty();
-    for (const auto one : missing)
-      bits.words[(largest - 1 - one) / 64] &= ~(std::uint64_t{1} << ((largest - 1 - one) % 64));
-    const Resolved out =
-        sender.on_ack({first.plus(largest), delay, bits}, {now, {}, false}, memory);
-    REQUIRE(sender.broken_invariant() == nullptr);
-    return out;
-  }
-  [[nodiscard]] const Congestion& told() const { return *sender.congestion().controller(); }
-};
 using Fixture = SenderOf<Witness>;
 
 }  // namespace
@@ -276,83 +182,6 @@ TEMPLATE_TEST_CASE("a decrease is taken back when all its packets are here, not 
   CHECK(f.sender.congestion().window_bytes() == after);
   (void)f.acknowledge(31);
   CHECK(f.sender.congestion().window_bytes() >= before);
-}
-
-TEST_CASE("three probes in a row are persistent congestion, until what was sent before arrives",
-          "[rfc9002-7.6][rfc3522]") {
-  Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
-  f.send(4);
-  for (int i = 0; i < 3; ++i) {
-    CHECK(f.told().persistent == 0);
-    f.let_probe_timer_expire();
-    f.send_probe();
-  }
-  CHECK(f.told().persistent == 1);
-  (void)f.acknowledge(4);
-  CHECK(f.told().undone == 1);
-  CHECK_FALSE(f.sender.probe_due());
-  (void)f.acknowledge(7);
-  CHECK(f.sender.probe_deadline() == never);
-}
-
-TEST_CASE("a probe that could not leave is nobody's silence: only what left counts",
-          "[rfc9002-7.6]") {
-  Fixture f;
-  f.send(4);
-  for (int i = 0; i < 5; ++i) {
-    const Instant before = f.now;
-    f.let_probe_timer_expire();  // the NIC takes nothing, or the neighbour is not known
-    CHECK(f.now > before);
-    CHECK(f.sender.probe_due());
-    CHECK(f.sender.probes_in_a_row() == 1);
-  }
-  f.send_probe();
-  f.let_probe_timer_expire();
-  CHECK(f.sender.probes_in_a_row() == 2);
-  CHECK(f.told().persistent == 0);
-}
-
-TEST_CASE(
-    "news of memory after silence is answered by a small probe, and it takes three more to "
-    "despair") {
-  Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
-  f.send(4);
-  f.now += 39us;
-  f.sender.on_peer_room({f.now, {}, false});
-  CHECK_FALSE(f.sender.probe_due());  // the answer is under way
-  f.now += 1us;
-  f.sender.on_peer_room({f.now, {}, false});
-  CHECK(f.sender.probe_is_small());
-  f.send_probe();
-  for (int i = 0; i < 2; ++i) {
-    CHECK(f.told().persistent == 0);
-    f.let_probe_timer_expire();
-    f.send_probe();
-  }
-  CHECK(f.told().persistent == 1);
-  (void)f.acknowledge(4);
-  CHECK(f.told().undone == 1);
-  CHECK_FALSE(f.sender.probe_is_small());
-}
-
-TEST_CASE("news found by a late poller may have lain beside the acknowledgement: it says nothing",
-          "[A26]") {
-  Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
-  f.send(4);
-  f.now += 1ms;
-  f.sender.on_peer_room({f.now, 1ms - 39us, false});
-  CHECK_FALSE(f.sender.probe_due());
-  f.sender.on_peer_room({f.now, 1ms - 40us, false});
-  CHECK(f.sender.probe_due());
 }
 
 TEST_CASE("what a packet lay before the peer's late poller is no delay of the path", "[A26]") {
