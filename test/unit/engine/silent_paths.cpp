@@ -163,6 +163,57 @@ TEST_CASE("A flow whose way back is broken keeps its own pair") {
   CHECK(talk.world.a.counters().path_returns == 1);
 }
 
+namespace {
+
+/// The server has stopped to answer: it only acknowledges.
+struct Lecture : Talk {
+  explicit Lecture(std::uint64_t seed) : Talk{seed, seed % 2 == 0} {
+    world.b.sides[server]->echo = false;
+  }
+  /// Says a word and waits until it is acknowledged; how long that took.
+  Duration tell() {
+    const Instant began = world.now;
+    ++flow->to_send;
+    REQUIRE(world.run_until(
+        [&] {
+          return flow->to_send == 0 &&
+                 world.a.engines[client]->info(flow->key)->queued_messages == 0;
+        },
+        began + 100ms));
+    const Duration took = world.now - began;
+    world.run(2ms);
+    return took;
+  }
+  [[nodiscard]] UdpPorts path_of_server() const {
+    const PathEnd& end = *world.b.sides[server]->ends().front();
+    return *world.b.engines[server]->path_of(end.key);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("An end that only acknowledges leaves a pair of ports that leads nowhere") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    Lecture lecture{seed};
+    const UdpPorts good = lecture.path(), broken = lecture.path_of_server();
+    lecture.world.b.lost = [&](UdpPorts ports) { return ports == broken; };
+    CHECK(lecture.tell() < 100 * rtt);
+    CHECK_FALSE(lecture.path_of_server() == broken);
+    CHECK(lecture.path() == good);
+    for (int i = 0; i < 50; ++i) CHECK(lecture.tell() < 2 * rtt);
+  }
+}
+
+TEST_CASE("Acknowledgements that get lost now and then move nobody who only acknowledges") {
+  Lecture lecture{1};
+  const std::uint64_t changes = lecture.world.b.counters().path_changes;
+  Prng random{1};
+  lecture.world.b.lost = [&](UdpPorts) { return random.chance(1, 10); };
+  for (int i = 0; i < 5000; ++i) lecture.tell();
+  CHECK(lecture.world.b.counters().path_changes == changes);
+}
+
 TEST_CASE("A peer that had no memory for a while costs its flow no good path") {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     CAPTURE(seed);
