@@ -91,17 +91,18 @@ inline tl::expected<Nics, std::string> take_all(Port<DpdkNic>& port) {
   return nics;
 }
 
-/// How often a thread that has nothing to do is woken in that time.
-inline std::uint32_t wakes(DpdkNic& nic, std::chrono::milliseconds within) {
-  const auto end = steady_clock::now() + within;
+/// How often a thread that has nothing to do is woken until it has slept that long.
+inline std::uint32_t wakes(DpdkNic& nic, std::chrono::milliseconds sleep) {
+  constexpr std::uint32_t enough = 1000;
+  pollfd waiting{-1, POLLIN, 0};
+  if (nic.wait_descriptors(std::span{&waiting.fd, 1}) != 1) return ~0U;
   std::uint32_t count = 0;
-  for (auto now = steady_clock::now(); now < end; now = steady_clock::now()) {
-    pollfd waiting{-1, POLLIN, 0};
-    if (nic.wait_descriptors(std::span{&waiting.fd, 1}) != 1) return ~0U;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - now);
-    const bool woken = !nic.arm_wait() || ::poll(&waiting, 1, static_cast<int>(left.count())) != 0;
+  for (auto left = sleep; left.count() > 0 && count < enough;) {
+    if (!soon([&] { return nic.arm_wait(); })) return ~0U;  // the link was changing
+    const auto began = steady_clock::now();
+    count += ::poll(&waiting, 1, static_cast<int>(left.count())) != 0 ? 1U : 0U;
+    left -= std::chrono::floor<std::chrono::milliseconds>(steady_clock::now() - began);
     nic.disarm_wait();
-    count += woken ? 1U : 0U;
   }
   return count;
 }
