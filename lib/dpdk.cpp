@@ -348,7 +348,9 @@ bool DpdkNic::arm_wait() noexcept {
 
 void DpdkNic::disarm_wait() noexcept {
   auto& q = *queue_;
-  if (q.memif_wait != nullptr) ask_to_be_woken(q, false);
+  if (q.memif_wait == nullptr) return;
+  q.memif_wait->heed_link(q.queue_id);
+  static_cast<void>(ask_to_be_woken(q, false));
 }
 
 std::size_t DpdkNic::pool_available() const noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -103,6 +104,15 @@ class PollerGate {
   alignas(64) std::atomic<std::uint32_t> state_{0};  // times renewed * 2 + closed
 };
 
+inline void signal(int eventfd) noexcept {
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(eventfd, &one, sizeof one));
+}
+inline void drain(int eventfd) noexcept {
+  std::uint64_t count = 0;
+  static_cast<void>(!::read(eventfd, &count, sizeof count));
+}
+
 /// Descriptors on which a thread can sleep until its memif queue receives: one that stays the same
 /// over all connections for each queue. Threading: connected() and disconnected() with the port's
 /// gate closed, ask_to_be_woken() inside it.
@@ -113,8 +123,8 @@ class MemifWait {
   MemifWait& operator=(const MemifWait&) = delete;
   ~MemifWait();
 
-  /// `regions` and `events`: what the driver opened for this connection. If they are not as
-  /// expected (two memif ports of one process that connect in the same moment), a tick per
+  /// `regions` and `events`: what the driver opened for this connection, in its order. If they are
+  /// not as expected (two memif ports of one process that connect in the same moment), a tick per
   /// millisecond wakes. Returns how many of our queue pairs the peer has, all if that cannot be
   /// seen; with fewer nobody may use any of them.
   [[nodiscard]] std::size_t connected(const std::vector<int>& regions,
@@ -123,18 +133,22 @@ class MemifWait {
   [[nodiscard]] int descriptor(std::size_t queue) const noexcept { return queues_[queue].epoll; }
   /// Whether the peer shall ring this queue's eventfd when it sends.
   void ask_to_be_woken(std::size_t queue, bool on) noexcept;
+  /// The link came or went: its sleeper is awake and is going to look. Outside of the gate as well,
+  /// which stays closed as long as nobody is there to be served.
+  void heed_link(std::size_t queue) noexcept;
 
  private:
   bool map(int region);
+  void tell_link() const noexcept;
   struct Queue {
     int epoll = -1;
+    int link = -1;                   // an eventfd: each sleeper hears of the link by its own
     int event = -1;                  // the driver's, duplicated, or a timer
     std::uint16_t* flags = nullptr;  // of the ring, in memory shared with the peer
   };
   std::vector<Queue> queues_;
   std::byte* region_ = nullptr;
   std::size_t bytes_ = 0;
-  int link_ = -1;
 };
 
 /// What happens to a port, and how often it did. Written by the thread that watches it.
@@ -176,18 +190,20 @@ class DpdkPort {
   NicCapabilities capabilities;
   std::unique_ptr<PollerGate> gate;
 
+  std::vector<int> descriptors_before;  // of the process, before the driver made its own
+
   // memif only; written by DPDK's interrupt thread with the gate closed, or before it knows us.
   std::unique_ptr<MemifWait> memif_wait;
-  std::vector<int> descriptors_before;  // of the process, when no peer was connected
-  std::atomic<bool> offline{false};     // a client that looks for its server: the gate stays closed
-  std::atomic<bool> unmatched{false};   // its client has fewer queue pairs: the gate stays closed
+  std::atomic<bool> offline{false};    // a client that looks for its server: the gate stays closed
+  std::atomic<bool> unmatched{false};  // its client has fewer queue pairs: the gate stays closed
   bool link_was_up = false;
   bool guarded = false;
   bool reconnects = false;
   std::chrono::steady_clock::time_point retry_at{};
-  std::vector<int> of_connection;  // the driver's descriptors, sorted
-  /// `of_others`: what other memif ports hold for their connections, sorted.
-  void follow_memif_link(const std::vector<int>& of_others);
+  std::vector<int> of_connection;  // the driver's region
+  /// `of_others`: what other memif ports hold for their connections, sorted. `opened`: the eventfds
+  /// of the connection that comes up, which takes them out.
+  void follow_memif_link(const std::vector<int>& of_others, std::vector<int>& opened);
 
   // Link, reset, removal: dpdk_events.cpp.
   PortEvents events;

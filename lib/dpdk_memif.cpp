@@ -1,5 +1,5 @@
-// lib: memif kept safe and awake: its control channel never runs during a burst, a lost server is
-// looked for again, and a sleeping thread is woken by the peer.
+// lib: memif kept safe: its control channel never runs during a burst, a lost server is looked for
+// again, and what the driver opens for a connection is noticed (for dpdk_memif_wait.cpp).
 //
 // The driver handles its control channel in DPDK's interrupt thread. When the peer goes away it
 // unmaps the rings there and then, whoever is polling them: the poller crashes (librte_net_memif
@@ -8,23 +8,18 @@
 // the driver run. DPDK calls it again afterwards, because its descriptor is always readable.
 // Interrupt handles are marked experimental in DPDK 22.11 and became stable unchanged.
 #define ALLOW_EXPERIMENTAL_API
-#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <poll.h>
 #include <rte_interrupts.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "dpdk_internal.hpp"
@@ -38,15 +33,6 @@ using std::chrono::steady_clock;
 constexpr int retry_ms = 50;  // between a client's attempts to connect again
 constexpr auto handshake_at_most = milliseconds(300);  // then the client starts over
 constexpr int others_ms = 100;  // how long interrupts of other drivers may wait
-
-void signal(int eventfd) noexcept {
-  const std::uint64_t one = 1;
-  static_cast<void>(!::write(eventfd, &one, sizeof one));
-}
-void drain(int eventfd) noexcept {
-  std::uint64_t count = 0;
-  static_cast<void>(!::read(eventfd, &count, sizeof count));
-}
 
 /// Occupies DPDK's interrupt thread as long as there are memif ports.
 class Guard {
@@ -69,6 +55,8 @@ class Guard {
   void close_gates() noexcept;
   void open_gates();
   [[nodiscard]] std::vector<int> held_by_others(const DpdkPort& port) const;
+  void note_opened();
+  void let_driver_run();
   void rescan();
   [[nodiscard]] bool ready(int timeout_ms) noexcept;
   [[nodiscard]] int patience() const noexcept;
@@ -78,7 +66,9 @@ class Guard {
   std::mutex mutex_;        // everything below but `sockets_`, the interrupt thread's own
   std::condition_variable changed_;
   std::vector<DpdkPort*> ports_;
-  std::vector<pollfd> sockets_;  // wake_ first, then the control sockets
+  std::vector<pollfd> sockets_;                      // wake_ first, then the control sockets
+  std::optional<std::vector<int>> eventfds_before_;  // the driver was let run; sorted
+  std::vector<int> opened_;  // eventfds of connections that are not up yet, in the driver's order
   unsigned visitors_ = 0;
   bool parked_ = false, pass_ = false, leaving_ = false;
   rte_intr_handle* handle_ = nullptr;
@@ -113,6 +103,8 @@ bool Guard::occupy() {
   always_ = ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
   wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   sockets_ = {{wake_, POLLIN, 0}};
+  eventfds_before_.reset();
+  opened_.clear();
   leaving_ = false;
   handle_ = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
   return handle_ != nullptr && rte_intr_fd_set(handle_, always_) == 0 &&
@@ -136,7 +128,9 @@ void Guard::vacate() {
 /// DPDK's interrupt thread lives in here; each return lets it handle what is waiting, once.
 void Guard::run() {
   std::unique_lock lock{mutex_};
-  if (leaving_ || ready(0)) return;  // the gates stay closed: the driver is not done
+  note_opened();
+  if (leaving_) return;
+  if (ready(0)) return let_driver_run();  // the gates stay closed: the driver is not done
   open_gates();
   rescan();
   for (;;) {
@@ -151,6 +145,27 @@ void Guard::run() {
     if (std::exchange(pass_, false) || reconnect() || timeout == others_ms) break;
   }
   close_gates();
+  let_driver_run();
+}
+
+/// A connection's eventfds are what the driver has opened in here, whatever number they got and
+/// whatever else this process opens and closes: several at a time get ascending numbers, the next
+/// ones perhaps lower ones. (Only what another thread does in these microseconds may be mistaken.)
+void Guard::note_opened() {
+  if (!eventfds_before_) return;
+  const auto now = of_kind(own_descriptors(), DescriptorKind::plain_eventfd);
+  const auto closed = [&](int fd) { return !std::binary_search(now.begin(), now.end(), fd); };
+  std::erase_if(opened_, closed);  // of a handshake that failed
+  const auto fresh = without(now, *eventfds_before_);
+  opened_.insert(opened_.end(), fresh.begin(), fresh.end());
+}
+
+void Guard::let_driver_run() {
+  eventfds_before_ = of_kind(own_descriptors(), DescriptorKind::plain_eventfd);
+  const auto closed = [&](int fd) {
+    return !std::binary_search(eventfds_before_->begin(), eventfds_before_->end(), fd);
+  };
+  std::erase_if(opened_, closed);  // a port was stopped meanwhile
 }
 
 void Guard::serve_visitors(std::unique_lock<std::mutex>& lock) {
@@ -189,7 +204,7 @@ void Guard::close_gates() noexcept {
 
 void Guard::open_gates() {
   for (auto* port : ports_) {
-    port->follow_memif_link(held_by_others(*port));
+    port->follow_memif_link(held_by_others(*port), opened_);
     if (!port->offline && !port->unmatched) port->gate->open();
   }
 }
@@ -218,42 +233,6 @@ bool Guard::reconnect() {
   return connecting;
 }
 
-/// The rings at the start of the region both ends map: client to server, then server to client.
-struct Rings {
-  std::size_t count = 0;  // 0: they are not where expected
-  std::size_t ring_bytes = 0;
-
-  [[nodiscard]] std::uint16_t* flags(std::byte* region, std::size_t ring) const noexcept {
-    constexpr std::size_t flags_at = 4;
-    return reinterpret_cast<std::uint16_t*>(region + ring * ring_bytes + flags_at);
-  }
-};
-Rings find_rings(const std::byte* region, std::size_t bytes) noexcept {
-  constexpr std::uint32_t cookie = 0x3E31F20;
-  constexpr std::size_t header_bytes = 128, descriptor_bytes = 16;
-  const auto has_cookie = [&](std::size_t at) {
-    std::uint32_t found = 0;
-    if (at + header_bytes > bytes) return false;
-    std::memcpy(&found, region + at, sizeof found);
-    return found == cookie;
-  };
-  // The client chose the ring size; the second ring's cookie tells the server which.
-  for (unsigned log2 = 5; has_cookie(0) && log2 <= 14; ++log2) {
-    Rings rings{1, header_bytes + (descriptor_bytes << log2)};
-    while (has_cookie(rings.count * rings.ring_bytes)) ++rings.count;
-    if (rings.count > 1) return rings;
-  }
-  return {};
-}
-
-int millisecond_ticks() noexcept {
-  const int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  constexpr timespec period{.tv_sec = 0, .tv_nsec = 1'000'000};
-  const itimerspec ticks{.it_interval = period, .it_value = period};
-  ::timerfd_settime(fd, 0, &ticks, nullptr);
-  return fd;
-}
-
 }  // namespace
 
 PollerGate::PollerGate(std::size_t pollers) : lines_(pollers) {
@@ -274,74 +253,6 @@ void PollerGate::close() noexcept {
 // Release: pollers see what was changed while the gate was closed.
 void PollerGate::open() noexcept { state_.fetch_and(~closed_bit, std::memory_order_release); }
 
-MemifWait::MemifWait(std::size_t queues) : link_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  for (std::size_t i = 0; i < queues; ++i) {
-    queues_.push_back({.epoll = ::epoll_create1(EPOLL_CLOEXEC)});
-    epoll_event event{.events = EPOLLIN, .data = {}};
-    ::epoll_ctl(queues_.back().epoll, EPOLL_CTL_ADD, link_, &event);
-  }
-}
-
-MemifWait::~MemifWait() {
-  disconnected();
-  for (const auto& queue : queues_) ::close(queue.epoll);
-  ::close(link_);
-}
-
-std::size_t MemifWait::connected(const std::vector<int>& regions, const std::vector<int>& events,
-                                 bool client) {
-  const auto count = queues_.size();
-  const bool mapped = regions.size() == 1 && map(regions[0]);
-  const Rings rings = mapped ? find_rings(region_, bytes_) : Rings{};
-  if (rings.count != 0 && rings.count < 2 * count) return rings.count / 2;
-  const bool found = rings.count == 2 * count && events.size() == 2 * count;
-  // Eventfds come in the order of the rings.
-  const std::size_t first = client ? count : 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    auto& queue = queues_[i];
-    if (found) queue.flags = rings.flags(region_, first + i);
-    queue.event = queue.flags != nullptr ? ::fcntl(events[first + i], F_DUPFD_CLOEXEC, 0)
-                                         : millisecond_ticks();
-    epoll_event event{.events = EPOLLIN, .data = {}};
-    ::epoll_ctl(queue.epoll, EPOLL_CTL_ADD, queue.event, &event);
-  }
-  signal(link_);
-  return count;
-}
-
-bool MemifWait::map(int region) {
-  struct stat info {};
-  if (::fstat(region, &info) != 0) return false;
-  bytes_ = static_cast<std::size_t>(info.st_size);
-  void* mapped = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, region, 0);
-  if (mapped == MAP_FAILED) return false;
-  region_ = static_cast<std::byte*>(mapped);
-  return true;
-}
-
-void MemifWait::disconnected() {
-  for (auto& queue : queues_) {
-    queue.flags = nullptr;
-    if (queue.event < 0) continue;
-    ::epoll_ctl(queue.epoll, EPOLL_CTL_DEL, queue.event, nullptr);
-    ::close(std::exchange(queue.event, -1));
-  }
-  if (region_ != nullptr) ::munmap(std::exchange(region_, nullptr), bytes_);
-  signal(link_);
-}
-
-void MemifWait::ask_to_be_woken(std::size_t queue, bool on) noexcept {
-  constexpr std::uint16_t interrupts_masked = 1;
-  auto& q = queues_[queue];
-  if (q.flags != nullptr) {
-    const std::atomic_ref flags{*q.flags};
-    flags.store(on ? 0 : interrupts_masked);  // a full fence: the ring is looked at next
-  }
-  if (on) return;
-  drain(q.event);
-  drain(link_);
-}
-
 bool guard_memif(DpdkPort& port) { return Guard::instance().add(port); }
 void unguard_memif(DpdkPort& port) { Guard::instance().remove(port); }
 void without_memif_control(const std::function<void()>& work) {
@@ -354,24 +265,19 @@ void without_memif_control(const std::function<void()>& work) {
 /// 22.11): its other queues then use the client's first ring or where one of the client before lay,
 /// two threads on one ring, or outside of the region. So such a client is not served. It is not
 /// told either, the protocol has no word for it. (A client with more is refused by the driver.)
-void DpdkPort::follow_memif_link(const std::vector<int>& of_others) {
+void DpdkPort::follow_memif_link(const std::vector<int>& of_others, std::vector<int>& opened) {
   const bool up = has_link();
   if (up == link_was_up) return;
   link_was_up = up;
   if (!up) {
     if (!unmatched.exchange(false)) events.link_downs.fetch_add(1, std::memory_order_relaxed);
     memif_wait->disconnected();
-    descriptors_before = own_descriptors();
     of_connection.clear();
     return;
   }
-  // A region is known by its name, whatever had its number before; eventfds of others are not.
   const auto regions = of_kind(without(own_descriptors(), of_others), DescriptorKind::memif_region);
-  const auto rings =
-      of_kind(without(added_since(descriptors_before), of_others), DescriptorKind::plain_eventfd);
-  if (regions.size() == 1)
-    std::merge(regions.begin(), regions.end(), rings.begin(), rings.end(),
-               std::back_inserter(of_connection));
+  const auto rings = std::exchange(opened, {});
+  if (regions.size() == 1) of_connection = regions;
   const std::size_t of_peer =
       memif_wait->connected(regions, rings, options.memif.role == MemifRole::client);
   if (of_peer >= queue_pairs) return;

@@ -15,22 +15,11 @@ using namespace proa;
 using namespace proa::e2e;
 
 constexpr std::uint16_t pairs = 4;
-using Nics = std::vector<DpdkNic>;
 
 DpdkOptions of_pairs(MemifRole role, const std::string& socket, std::uint16_t queue_pairs) {
   DpdkOptions options = memif(role, socket);
   options.queue_pairs = queue_pairs;
   return options;
-}
-
-tl::expected<Nics, std::string> take_all(Port<DpdkNic>& port) {
-  Nics nics;
-  while (nics.size() < port.queue_pairs()) {
-    auto nic = port.take_queue();
-    if (!nic) return tl::unexpected{nic.error()};
-    nics.push_back(std::move(*nic));
-  }
-  return nics;
 }
 
 /// What a port says about itself, line by line.
@@ -191,6 +180,47 @@ TEST_CASE("what one memif port of a process has opened is not taken for another'
   server->control().send('e');
   CHECK(heard(*server) == "");
   equal->control().send('e');
+  small->control().send('e');
+}
+
+namespace {
+
+/// A server to which nobody listens when its first client comes and goes, and the next one has
+/// fewer queue pairs.
+std::string sleep_beside_the_unserved(const std::string& socket, Control& control) {
+  auto port = Port<DpdkNic>::open(of_pairs(MemifRole::server, socket, pairs));
+  if (!port) return port.error();
+  auto nics = take_all(*port);
+  if (!nics) return nics.error();
+  control.send(Verdict{});  // ready
+  if (!soon([&] { return port->link_up(); })) return "the first client is not served";
+  control.send(Verdict{});  // the next one may come
+  if (!soon([&] { return nics->front().counters().mismatches == 1; })) return "not noticed";
+  for (DpdkNic& nic : *nics)
+    if (const auto count = wakes(nic, std::chrono::milliseconds{100}); count > wakes_at_most)
+      return "a thread is woken " + std::to_string(count) + " times";
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("a memif client that is not served keeps no sleeper of its server awake", "[nic]") {
+  const SocketPath socket{"unserved"};
+  auto server = ChildProcess::start([&](Control& control) {
+    control.send(Verdict{sleep_beside_the_unserved(socket, control)});
+    return 0;
+  });
+  REQUIRE(server);
+  REQUIRE(heard(*server) == "");
+  auto equal = bystander(socket, pairs);
+  REQUIRE(equal);
+  REQUIRE(heard(*equal) == "");
+  REQUIRE(heard(*server) == "");
+  equal->control().send('e');
+  CHECK(equal->stop(std::chrono::seconds(5)) == 0);
+  auto small = bystander(socket, 1);
+  REQUIRE(small);
+  CHECK(heard(*server) == "");
   small->control().send('e');
 }
 

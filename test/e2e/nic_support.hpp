@@ -1,5 +1,6 @@
 // e2e: two processes with one DPDK port each, and what they say about each other.
 #pragma once
+#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -79,21 +80,45 @@ inline DpdkOptions on_wire(DpdkDriver driver, std::uint32_t mtu = 1500) {
   return options;
 }
 
+using Nics = std::vector<DpdkNic>;
+inline tl::expected<Nics, std::string> take_all(Port<DpdkNic>& port) {
+  Nics nics;
+  while (nics.size() < port.queue_pairs()) {
+    auto nic = port.take_queue();
+    if (!nic) return tl::unexpected{nic.error()};
+    nics.push_back(std::move(*nic));
+  }
+  return nics;
+}
+
+/// How often a thread that has nothing to do is woken until it has slept that long.
+inline std::uint32_t wakes(DpdkNic& nic, std::chrono::milliseconds sleep) {
+  constexpr std::uint32_t enough = 1000;
+  pollfd waiting{-1, POLLIN, 0};
+  if (nic.wait_descriptors(std::span{&waiting.fd, 1}) != 1) return ~0U;
+  std::uint32_t count = 0;
+  for (auto left = sleep; left.count() > 0 && count < enough;) {
+    if (!soon([&] { return nic.arm_wait(); })) return ~0U;  // the link was changing
+    const auto began = steady_clock::now();
+    count += ::poll(&waiting, 1, static_cast<int>(left.count())) != 0 ? 1U : 0U;
+    left -= std::chrono::floor<std::chrono::milliseconds>(steady_clock::now() - began);
+    nic.disarm_wait();
+  }
+  return count;
+}
+constexpr std::uint32_t wakes_at_most = 5;  // a link's news; ticks or a spin are far more
+
 /// In the child: opens the port, waits for the start signal, runs the body, closes everything.
 inline int run_end(const End& end, Control& control) {
   const auto say = [&control](const std::string& what) { control.send(Verdict{what}); };
   auto port = Port<DpdkNic>::open(end.options);
   if (!port) return say(port.error()), 1;
-  std::vector<DpdkNic> nics;
-  while (nics.size() < port->queue_pairs()) {
-    auto nic = port->take_queue();
-    if (!nic) return say(nic.error()), 1;
-    nics.push_back(std::move(*nic));
-  }
+  auto nics = take_all(*port);
+  if (!nics) return say(nics.error()), 1;
   say("");  // ready
   if (!control.receive<char>()) return 1;
-  auto wrong = end.body ? end.body(nics.front(), control) : end.body_of_all(nics, control);
-  if (wrong.empty() && nics.front().counters().rx_errors != 0)
+  auto wrong = end.body ? end.body(nics->front(), control) : end.body_of_all(*nics, control);
+  if (wrong.empty() && nics->front().counters().rx_errors != 0)
     wrong = "a received frame was dropped";
   say(wrong);
   static_cast<void>(control.receive<char>(std::chrono::milliseconds{60'000}));  // leave together

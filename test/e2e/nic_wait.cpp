@@ -1,5 +1,6 @@
 // e2e: a thread that sleeps on a NIC's descriptors wakes when a frame comes, and only then.
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -165,6 +166,52 @@ TEST_CASE("a sleeping af_packet end is woken by every frame", "[nic][root]") {
 
 TEST_CASE("a sleeping af_xdp end is woken by every frame", "[nic][root]") {
   CHECK(over_veth(DpdkDriver::af_xdp) == "");
+}
+
+namespace {
+
+/// What memif opens for a connection gets numbers that were in use when its port was opened, by
+/// eventfds as well, and lies beside eventfds that the program has opened since.
+std::string sleep_among_others(const DpdkOptions& options, Control& control) {
+  std::vector<int> before(64), since(3);
+  for (int& fd : before) fd = ::eventfd(0, 0);  // without FD_CLOEXEC, as memif's
+  auto port = Port<DpdkNic>::open(options);
+  if (!port) return port.error();
+  auto nics = take_all(*port);
+  if (!nics) return nics.error();
+  for (const int fd : before) ::close(fd);
+  for (int& fd : since) fd = ::eventfd(0, 0);
+  control.send(Verdict{});  // the client may come
+  if (!soon([&] { return port->link_up(); })) return "no client";
+  for (DpdkNic& nic : *nics)
+    if (const auto count = wakes(nic, std::chrono::milliseconds{100}); count > wakes_at_most)
+      return "woken " + std::to_string(count) + " times by nothing";
+  control.send(Verdict{});  // it sleeps
+  return echo_on_each(*nics, control);
+}
+
+}  // namespace
+
+TEST_CASE("a memif end sleeps on its connection's eventfds whatever numbers they got", "[nic]") {
+  const SocketPath socket{"numbers"};
+  auto client = memif(MemifRole::client, socket), server = memif(MemifRole::server, socket);
+  client.queue_pairs = server.queue_pairs = 3;
+  auto sleeper = ChildProcess::start([&](Control& control) {
+    control.send(Verdict{sleep_among_others(server, control)});
+    return 0;
+  });
+  REQUIRE(sleeper);
+  REQUIRE(heard(*sleeper) == "");
+  auto pinger = ChildProcess::start([&](Control& control) {
+    return run_end({client, {}, ping_each}, control);
+  });
+  REQUIRE(pinger);
+  REQUIRE(heard(*pinger) == "");
+  REQUIRE(heard(*sleeper) == "");
+  pinger->control().send('g');
+  CHECK(heard(*sleeper) == "");
+  CHECK(heard(*pinger) == "");
+  pinger->control().send('e');
 }
 
 TEST_CASE("each queue pair of a memif port wakes on its own descriptor", "[nic]") {

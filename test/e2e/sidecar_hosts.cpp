@@ -118,7 +118,7 @@ struct TwoInterfaces {
     return wanted != nullptr ? wanted : "1";
   }
   [[nodiscard]] std::string memif(const std::string& role) const {
-    return "memif,role=" + role + ",socket=" + (scratch / "memif");
+    return memif_nic(role, scratch / "memif");
   }
   [[nodiscard]] Program with_config() const {
     std::ofstream{scratch / "a.toml"}

@@ -52,7 +52,7 @@ struct Star {
     return text(r ? 72 : 71, host) + (ipv6 ? "/64" : "/24");
   }
   [[nodiscard]] std::string memif(bool r, const std::string& role) const {
-    return "memif,role=" + role + ",socket=" + (scratch / (r ? "right.memif" : "left.memif"));
+    return memif_nic(role, scratch / (r ? "right.memif" : "left.memif"));
   }
   [[nodiscard]] std::optional<Program> start_hub() const {
     std::ofstream config{scratch / "hub.toml"};

@@ -92,7 +92,7 @@ std::string lacks_queues(const bench::TwoHosts& hosts) {
 
 /// A proad of that many engines at one end of a memif.
 Arguments memif_end(const Scratch& scratch, const std::string& role, const std::string& engines) {
-  return {"--nic",     "memif,role=" + role + ",socket=" + (scratch / "memif"),
+  return {"--nic",     memif_nic(role, scratch / "memif"),
           "--address", role == "server" ? "10.77.0.1/24" : "10.77.0.2/24",
           "--socket",  scratch / role,
           "--engines", engines};

@@ -172,6 +172,11 @@ inline std::size_t times(const std::string& text, const std::string& part) {
   return n;
 }
 
+/// One end of a memif, for --nic. A client's server may still be starting on a busy machine.
+inline std::string memif_nic(const std::string& role, const std::string& socket) {
+  return "memif,role=" + role + ",socket=" + socket + ",connect-ms=15000";
+}
+
 /// Two hosts: a proad each; a memif pair between them, or the veth pair of `wires`.
 struct Hosts {
   explicit Hosts(const Arguments& more = {}, const bench::TwoHosts* wires = nullptr)
@@ -198,8 +203,7 @@ struct Hosts {
  private:
   [[nodiscard]] Program start(std::size_t host, const Arguments& more,
                               const bench::TwoHosts* wires) {
-    std::string nic = std::string{"memif,role="} + (host == 0 ? "server" : "client") +
-                      ",socket=" + (scratch / "memif");
+    std::string nic = memif_nic(host == 0 ? "server" : "client", scratch / "memif");
     if (wires != nullptr) {
       wires->enter(host);
       nic = std::string{"af_packet,interface="} + bench::TwoHosts::interface;

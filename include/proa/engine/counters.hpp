@@ -19,7 +19,7 @@ struct EngineCounters {
   std::uint64_t handed_over = 0;               // from the NIC, of other engines' flows: astray
   std::uint64_t handed_to_us = 0;              // and the other way round
   std::uint64_t path_changes = 0;              // flows that took another pair of UDP ports
-  std::uint64_t path_returns = 0;              // of those: silence was not the former one's fault
+  std::uint64_t path_returns = 0;              // of those: back to what silence made them leave
   PathCounters paths;
   std::uint64_t flows_connecting = 0, flows_accepted = 0, flows_ended = 0;
   std::uint64_t flows_now = 0;

@@ -156,11 +156,20 @@ class Interface {
   /// Writes the next frame this interface sends by itself (ARP, neighbour discovery, echo reply); 0
   /// when there is none. `out` should hold the MTU and a link header. Call until it returns 0.
   [[nodiscard]] std::size_t poll_control(Instant now, MutableBytes out) noexcept {
+    asked_.reset();
     if (const std::size_t bytes = control_.pop(out); bytes > 0) return bytes;
     if (out.size() < own_frame_bytes_max) return 0;
     if (const auto item = announcer_.poll(now)) return write_announcement(*item, now, out);
-    const auto ask = neighbours_.poll_ask(now);
-    return ask ? write_request(*ask, out) : 0;
+    asked_ = neighbours_.poll_ask(now);
+    return asked_ ? write_request(*asked_, out) : 0;
+  }
+  /// Whether the last frame asks for a neighbour. It counts once it has left: one that the NIC does
+  /// not take is to be thrown away and taken back.
+  [[nodiscard]] bool wrote_request() const noexcept { return asked_.has_value(); }
+  void take_back_request(Instant now) noexcept {
+    --(asked_->address.is_v4() ? counters_.arp_requests_sent : counters_.solicitations_sent);
+    neighbours_.not_asked(asked_->slot, now);
+    asked_.reset();
   }
 
   [[nodiscard]] Instant next_timeout() const noexcept {
@@ -281,6 +290,7 @@ class Interface {
 
   InterfacePlan plan_;
   Neighbours neighbours_;
+  std::optional<Neighbours::Ask> asked_;  // in the last frame of poll_control()
   ControlQueue control_;
   RateLimit neighbour_limit_;
   RateLimit echo_limit_;

@@ -45,6 +45,7 @@ class Neighbours {
   struct Ask {
     IpAddress address;
     std::optional<MacAddress> unicast_to;
+    std::uint16_t slot = no_slot;
   };
 
   explicit Neighbours(const NeighbourOptions& options)
@@ -69,7 +70,8 @@ class Neighbours {
     return {Reach::ready, slot, entry->mac};
   }
 
-  /// Whether a request for it was written since it is looked for: none is without a free packet.
+  /// Whether a request for it has left since it is looked for: none does without a free packet, or
+  /// when the NIC takes nothing.
   [[nodiscard]] bool was_asked(std::uint16_t slot) const noexcept {
     return entries_[slot].state != State::asking || entries_[slot].attempts != 0;
   }
@@ -166,6 +168,13 @@ class Neighbours {
       scan_at_ = 0;
     }
     return std::nullopt;
+  }
+
+  /// What poll_ask() returned last could not leave: nobody heard it, so it is still due.
+  void not_asked(std::uint16_t slot, Instant now) noexcept {
+    Entry& entry = entries_[slot];
+    --entry.attempts;
+    arm(entry, now);
   }
 
   [[nodiscard]] Instant next_timeout() const noexcept { return next_due_; }
@@ -269,8 +278,9 @@ class Neighbours {
     for (unsigned i = 0; i < entry.attempts; ++i) wait = std::min(3 * wait, options_.retry_max);
     ++entry.attempts;
     entry.due = later(now, wait);
-    if (entry.state == State::probing) return Ask{entry.address, entry.mac};
-    return Ask{entry.address, std::nullopt};
+    const auto slot = static_cast<std::uint16_t>(&entry - entries_.data());
+    if (entry.state == State::probing) return Ask{entry.address, entry.mac, slot};
+    return Ask{entry.address, std::nullopt, slot};
   }
 
   NeighbourOptions options_;

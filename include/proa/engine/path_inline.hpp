@@ -41,9 +41,9 @@ void Engine<NicT, AppSide, Policy>::look_at_path(std::uint32_t slot, const UdpAr
   else
     static_cast<void>(host.note_arrival(from.ports, way.via == Via::engine));
   host.flow.say_misrouted(host.is_misrouted());
-  // Only an acknowledgement ends the count of repetitions, whatever else its packet holds; of an
-  // ended flow nothing is counted any more.
-  if (host.silent != 0 && host.flow.unanswered() == 0 && is_established(host.flow.state()))
+  // Only an acknowledgement ends the count of repetitions, whatever else its packet holds, and only
+  // a peer that has memory again begins it anew; of an ended flow nothing is counted any more.
+  if (host.silent > host.flow.unanswered() && is_established(host.flow.state()))
     judge_former_path(slot);
   if (drop != Drop::none) return;  // whoever sent that says nothing about our path
   if (answered) {
@@ -110,12 +110,19 @@ void Engine<NicT, AppSide, Policy>::try_fresh_path(std::uint32_t slot) noexcept 
 /// where it did and the flow goes back: the peer did not run, or the way back was broken. That
 /// happens again, so the route shall know another pair to try then. Else the former pair is
 /// forgotten.
+///
+/// A peer without memory acknowledges nothing, and when it has some again does not say by which
+/// pair came what it refused. Mostly that was the former one: two faults at once are rare. So the
+/// flow goes back on trial: what it repeats by that pair is answered, or falls silent once more and
+/// is judged then.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::judge_former_path(std::uint32_t slot) noexcept {
   Slot& host = flows_[slot];
-  if (std::exchange(host.silent, std::uint8_t{0}) < 2 || host.former_doubtful) return;
+  const auto unanswered = static_cast<std::uint8_t>(host.flow.unanswered());
+  if (std::exchange(host.silent, unanswered) < 2 || host.former_doubtful) return;
   const bool known = host.route != Paths::none;
-  if (host.flow.answered_sent_at(now_) < host.left_at) {
+  const bool on_trial = unanswered != 0;
+  if (on_trial || host.flow.answered_sent_at(now_) < host.left_at) {
     take_path(host, host.former);
     ++counters_.path_returns;
     if (known) paths_.search_spare(host.route, slot, now_);

@@ -236,10 +236,14 @@ void Engine<NicT, AppSide, Policy>::transmit_control() noexcept {
     const std::size_t bytes = interface_.poll_control(now_, packet->storage());
     if (bytes == 0) return;
     packet->set_length(static_cast<std::uint32_t>(bytes));
+    tx_.commit();
+    if (interface_.wrote_request() && !tx_.flush(now_)) [[unlikely]] {
+      tx_.take_back();
+      return interface_.take_back_request(now_);
+    }
     ++counters_.tx_packets;
     counters_.tx_bytes += bytes;
     ++report_.sent;
-    tx_.commit();
   }
 }
 

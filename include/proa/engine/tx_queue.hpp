@@ -48,6 +48,9 @@ class TxQueue {
   /// The packet next() returned is complete.
   void commit() noexcept { filled_[filled_count_++] = std::move(empty_[--empty_count_]); }
 
+  /// The last packet that was completed, and is still waiting, is empty again.
+  void take_back() noexcept { empty_[empty_count_++] = std::move(filled_[--filled_count_]); }
+
   /// Takes the packet next() returned out of the queue: the caller owns it.
   [[nodiscard]] Packet take() noexcept { return std::move(empty_[--empty_count_]); }
 

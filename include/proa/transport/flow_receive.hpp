@@ -189,6 +189,10 @@ Drop Flow<Memory, Policy>::handle_data(const Arrival& arrival, const PacketHeade
     receiver_.on_packet(header.number, eliciting, arrival, *options_, sender_.rtt());
   if (is_established(state_)) {
     heard_from_peer(arrival.now);
+    // Who only acknowledges never hears that his path is broken: he asks whether he is heard, and
+    // silence is silence then.
+    if (eliciting && receiver_.acknowledges_in_vain() && sender_.packets().in_flight_packets() == 0)
+      want_control(PacketContent::ping);
     receiver_.raise_credit(*memory_);
     check_peer_fin(arrival.now);
     check_flushed(arrival.now);

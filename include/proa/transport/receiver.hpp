@@ -38,6 +38,11 @@ class Receiver {
       ack_now_ = true;
     if (ack_due_ == never) ack_due_ = later(arrival.now, ack_delay(options, rtt));
   }
+  /// Whether the eliciting packet that came last is one too many of those that repeat what was
+  /// acknowledged: perhaps none of our acknowledgements arrives.
+  [[nodiscard]] bool acknowledges_in_vain() const noexcept {
+    return repetitions_ == repetitions_in_vain;
+  }
   void ack_at_once() noexcept { ack_now_ = true; }
   [[nodiscard]] bool ack_is_due(Instant now) const noexcept { return ack_now_ || now >= ack_due_; }
   [[nodiscard]] Instant ack_deadline() const noexcept { return ack_due_; }
@@ -100,6 +105,7 @@ class Receiver {
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
   static constexpr std::uint8_t repeat_acks_max = 16;  // 400 us of ack_delay_max
+  static constexpr std::uint8_t repetitions_in_vain = 3;
 
   /// A packet that repeats what is here: the first may have been overtaken; more in a row say that
   /// our acknowledgements get lost. Then each is followed by as many more as were repeated in vain:

@@ -168,6 +168,36 @@ TEST_CASE("A connect for which no packet is left is told of this host, not of th
   world.a.nic.release(std::span{taken}.first(count));
 }
 
+TEST_CASE("A question for a neighbour counts once the NIC has taken it", "[engine]") {
+  World<DefaultPolicy> world;
+  SimLinkOptions stuck = world.a.port.options().link;
+  stuck.bits_per_second = 1;
+  world.a.port.set_link(stuck);
+  std::vector<Packet> frames(world.a.port.options().descriptors);
+  REQUIRE(world.a.nic.allocate(frames) == frames.size());
+  for (Packet& frame : frames) frame.set_length(60);
+  for (Packet& frame : frames) std::memset(frame.storage().data(), 0, frame.length());
+  REQUIRE(world.a.nic.tx_burst(world.now, frames) == frames.size());
+  const auto ended = [&](Duration limit) {
+    REQUIRE(world.a.engine.connect(world.now, {}, {IpAddress::v4(10, 0, 0, 99), 7000},
+                                   world.now + limit));
+    world.run(limit + 50ms, 1ms);
+    const auto closed = world.a.side.take(FlowEventKind::closed);
+    REQUIRE(closed.size() == 1);
+    return closed[0].reason;
+  };
+  const auto asked = [&] { return world.a.engine.interface().counters().arp_requests_sent; };
+  CHECK(ended(3s) == Reason::cannot_send);
+  CHECK(asked() == 0);
+  CHECK(world.a.engine.needs_turn());  // it goes as soon as the NIC takes something
+  world.a.port.reset();
+  world.run(90ms, 1ms);
+  CHECK(asked() == 1);
+  world.run(20ms, 1ms);
+  CHECK(asked() == 2);
+  CHECK(ended(2s) == Reason::peer_unreachable);
+}
+
 TEST_CASE("Packets of forgotten flows are answered with unknown flow, at a limited rate",
           "[engine]") {
   EngineOptions options;

@@ -43,6 +43,26 @@ struct Talk {
     world.b.stalled_until[server] = world.now + pause;
     CHECK(say() >= pause);
   }
+  /// Says a word while the server has no memory, until the flow has left its pair. The memory is
+  /// back then, and the server's engine has noticed.
+  void say_to_the_full() {
+    const UdpPorts former = path();
+    HeapMemory& memory = world.b.sides[server]->memory(0);
+    std::vector<MessageBlock> taken;
+    for (std::uint32_t bytes = 1U << 20U; bytes != 0; bytes /= 2)
+      while (const auto block = memory.reserve(bytes)) taken.push_back(*block);
+    if (const auto block = memory.reserve_last(1U << 20U)) taken.push_back(*block);
+    ++flow->to_send;
+    REQUIRE(world.run_until([&] { return !(path() == former); }, world.now + 1s));
+    world.run(rtt);  // what goes by the other pair is refused as well
+    for (const MessageBlock& block : taken) memory.release(block);
+    (void)world.b.engines[server]->turn([this] { return world.now; });
+  }
+  /// Waits for the echoes.
+  void hear() {
+    REQUIRE(world.run_until([&] { return flow->received == flow->sent; }, world.now + 10s));
+    world.run(2ms);
+  }
   [[nodiscard]] UdpPorts path() const { return *world.a.engines[client]->path_of(flow->key); }
   [[nodiscard]] std::uint64_t handed_over() const {
     return world.a.counters().handed_over + world.b.counters().handed_over;
@@ -141,6 +161,100 @@ TEST_CASE("A flow whose way back is broken keeps its own pair") {
   CHECK(talk.say() >= 5ms);
   CHECK(talk.path() == good);
   CHECK(talk.world.a.counters().path_returns == 1);
+}
+
+namespace {
+
+/// The server has stopped to answer: it only acknowledges.
+struct Lecture : Talk {
+  explicit Lecture(std::uint64_t seed) : Talk{seed, seed % 2 == 0} {
+    world.b.sides[server]->echo = false;
+  }
+  /// Says a word and waits until it is acknowledged; how long that took.
+  Duration tell() {
+    const Instant began = world.now;
+    ++flow->to_send;
+    REQUIRE(world.run_until(
+        [&] {
+          return flow->to_send == 0 &&
+                 world.a.engines[client]->info(flow->key)->queued_messages == 0;
+        },
+        began + 100ms));
+    const Duration took = world.now - began;
+    world.run(2ms);
+    return took;
+  }
+  [[nodiscard]] UdpPorts path_of_server() const {
+    const PathEnd& end = *world.b.sides[server]->ends().front();
+    return *world.b.engines[server]->path_of(end.key);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("An end that only acknowledges leaves a pair of ports that leads nowhere") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    Lecture lecture{seed};
+    const UdpPorts good = lecture.path(), broken = lecture.path_of_server();
+    lecture.world.b.lost = [&](UdpPorts ports) { return ports == broken; };
+    CHECK(lecture.tell() < 100 * rtt);
+    CHECK_FALSE(lecture.path_of_server() == broken);
+    CHECK(lecture.path() == good);
+    for (int i = 0; i < 50; ++i) CHECK(lecture.tell() < 2 * rtt);
+  }
+}
+
+TEST_CASE("Acknowledgements that get lost now and then move nobody who only acknowledges") {
+  Lecture lecture{1};
+  const std::uint64_t changes = lecture.world.b.counters().path_changes;
+  Prng random{1};
+  lecture.world.b.lost = [&](UdpPorts) { return random.chance(1, 10); };
+  for (int i = 0; i < 5000; ++i) lecture.tell();
+  CHECK(lecture.world.b.counters().path_changes == changes);
+}
+
+TEST_CASE("A peer that had no memory for a while costs its flow no good path") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Talk talk{seed, seed % 2 == 0};
+    const UdpPorts good = talk.path();
+    for (int i = 0; i < 5; ++i) {  // meanwhile it finds others to try
+      talk.say_to_the_full();
+      talk.hear();
+      CHECK(talk.path() == good);
+    }
+    CHECK(talk.world.b.counters().drops[Drop::no_memory] != 0);
+    CHECK(talk.world.a.counters().path_returns == 5);
+    const std::uint64_t astray = talk.handed_over();
+    for (int i = 0; i < 20; ++i) {
+      talk.say_to_the_full();
+      talk.hear();
+    }
+    CHECK(talk.handed_over() == astray);
+    CHECK(talk.path() == good);
+  }
+}
+
+TEST_CASE("A pair that broke is left for good although the peer had no memory meanwhile") {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Talk talk{seed, seed % 2 == 0};
+    const UdpPorts broken = talk.path();
+    std::uint64_t lost = 0;
+    talk.world.a.lost = [&](UdpPorts ports) {
+      lost += ports == broken ? 1U : 0U;
+      return ports == broken;
+    };
+    talk.say_to_the_full();  // it goes back once, for nobody said which pair was refused
+    const Instant began = talk.world.now;
+    talk.hear();
+    CHECK(talk.world.now - began < 2ms + 20 * rtt);
+    CHECK_FALSE(talk.path() == broken);
+    const std::uint64_t lost_then = lost;
+    for (int i = 0; i < 20; ++i) talk.say_to_nobody(15ms);
+    CHECK(lost == lost_then);  // it was forgotten
+  }
 }
 
 TEST_CASE("A flow does not go back to a pair that the peer complained of before it fell silent") {
