@@ -88,6 +88,7 @@ struct SimQueue {
   std::deque<SimBuffer*> rx;
   std::deque<Instant> tx;  // when each frame in the transmit ring has left
   std::uint32_t held = 0;  // buffers in the stack's hands
+  bool armed = false;      // its user has asked to be woken
   NicCounters counters;
 };
 
@@ -361,8 +362,10 @@ class SimNic {
   }
 
   std::size_t wait_descriptors(std::span<int>) noexcept { return 0; }
-  bool arm_wait() noexcept { return queue().rx.empty(); }
-  void disarm_wait() noexcept {}
+  bool arm_wait() noexcept { return queue().armed = queue().rx.empty(); }
+  void disarm_wait() noexcept { queue().armed = false; }
+  /// For tests: on memif it costs the peer a system call per burst.
+  [[nodiscard]] bool armed() const noexcept { return queue().armed; }
 
   /// Buffers this queue pair's user has not given back yet.
   [[nodiscard]] std::uint32_t packets_held() const noexcept { return queue().held; }

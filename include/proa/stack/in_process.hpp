@@ -197,6 +197,7 @@ class InProcess {
   }
   void disarm() noexcept {
     armed_ = false;
+    nic_.disarm_wait();
     engine_.disarm_handover();
   }
   InProcess(NicT nic, Waiter waiter, const Options& options, const EngineOptions& engine)

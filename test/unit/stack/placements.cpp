@@ -309,3 +309,15 @@ TEMPLATE_TEST_CASE("Many flows at a time keep their messages apart", "[stack]", 
   }
   CHECK(received == 60);
 }
+
+TEST_CASE("A stack that polls again asks its NIC no more to wake it", "[stack]") {
+  Connected<stack_tests::SimPair> flow;
+  auto& net = *flow.pair.b;
+  while (net.poll()) {
+  }
+  flow.pair.run(1ms);
+  REQUIRE(net.arm());
+  CHECK(net.placement().nic().armed());
+  CHECK_FALSE(net.poll());
+  CHECK_FALSE(net.placement().nic().armed());
+}
