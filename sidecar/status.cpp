@@ -68,6 +68,7 @@ std::vector<Counter> engine_counters(const EngineReport& r) {
                            {"advertisements_heard", r.interface.advertisements_heard},
                            {"echo_requests_answered", r.interface.echo_requests_answered},
                            {"address_conflicts", r.interface.address_conflicts},
+                           {"proxy_claims", r.interface.proxy_claims},
                            {"neighbours", r.neighbours}};
   return out;
 }

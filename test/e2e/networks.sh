@@ -265,6 +265,60 @@ test_bridge() {
   check "... and warned of" wait_for 'another station uses an address of ours' "$work/proad-a.log"
 }
 
+# --- a fabric that answers for every address ---
+
+# answer_for_everybody MAC: of every address somebody asks for it says that it has it.
+answer_for_everybody() {
+  python3 - "$1" <<'PYTHON'
+import socket, struct, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.bind(("wire0", 3))
+mac = bytes.fromhex(sys.argv[1].replace(":", ""))
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+def advertisement(target, to):
+    body = struct.pack("!BBHI", 136, 0, 0, 0x60000000 if to[0] != 0xFF else 0x20000000) + target + b"\2\1" + mac
+    pseudo = target + to + struct.pack("!II", len(body), 58) + body
+    body = body[:2] + struct.pack("!H", checksum(pseudo)) + body[4:]
+    return struct.pack("!IHBB", 0x60000000, len(body), 58, 255) + target + to + body
+
+print("made", flush=True)
+while True:
+    frame, sender = wire.recvfrom(2048)
+    if sender[2] == 4: continue  # its own
+    kind, rest = frame[12:14], frame[14:]
+    if kind == b"\x08\x06" and rest[6:8] == b"\0\1":
+        wire.send(frame[6:12] + mac + kind + rest[:6] + b"\0\2" + mac + rest[24:28] + rest[8:18])
+    if kind == b"\x86\xdd" and rest[6] == 58 and rest[40] == 135:
+        nobody = rest[8:24] == bytes(16)
+        to = bytes.fromhex("ff02" + 13 * "00" + "01") if nobody else rest[8:24]
+        ether = bytes.fromhex("333300000001") if nobody else frame[6:12]
+        wire.send(ether + mac + kind + advertisement(rest[48:64], to))
+PYTHON
+}
+
+test_fabric() {
+  if ! { make_host a k && wire a wire0 "$(mac_of 1)" k wire0 "$(mac_of 3)"; }; then
+    skip_all "no wire"
+    return
+  fi
+  start_in k bash -c "$(declare -f answer_for_everybody); answer_for_everybody $(mac_of 3)" \
+    >"$work/fabric.log" 2>&1
+  wait_for made "$work/fabric.log"
+  if sidecar a --address 10.58.0.1/24 --gateway 10.58.0.254 --address fd58::1/64 --gateway fe80::1; then
+    sleep 4 # both announcements
+    check "what a fabric says of our addresses is counted" test "$(counter a proxy_claims)" -ge 2
+    check "... and no conflict" test "$(counter a address_conflicts)" = 0
+    check "... nor warned of" test -z "$(grep 'another station' "$work/proad-a.log")"
+  else
+    skip_all "no sidecar before a fabric"
+  fi
+}
+
 # --- a wire that carries 1520 bytes, so that a whole IPv6 packet around 1472 bytes of ping does ---
 
 test_wide() {
@@ -441,7 +495,7 @@ test_vlan() {
   fi
 }
 
-for network in "${@:4}" bridge wide routers vlan; do
+for network in "${@:4}" bridge fabric wide routers vlan; do
   "test_$network"
   remove_hosts
   (($# > 3)) && break # one, by name
