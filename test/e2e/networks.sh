@@ -241,6 +241,22 @@ conflicts_in_a() {
   return 1
 }
 
+# tells_of_a_short_loss: the cable of a is out for a moment; everybody is told where its addresses
+# are: twice each of the IPv4, IPv6 and link-local one, by one engine. Nobody counts them before.
+tells_of_a_short_loss() {
+  local before now
+  before=$(counter a announcements_sent)
+  ip -n "$tag-br" link set p1 down && ip -n "$tag-br" link set p1 up || return 1
+  for _ in {1..100}; do
+    now=$(counter a announcements_sent)
+    ((now >= before + 6)) && break
+    sleep 0.1
+  done
+  sleep 1
+  now=$(counter a announcements_sent)
+  ((now == before + 6)) || { echo "$before announcements before, $now after"; return 1; }
+}
+
 test_bridge() {
   bridged_network || { skip_all "no bridged network"; return; }
   check "ping over IPv4, small to the MTU" pings k 10.50.0.1 64 512 1400 1472
@@ -254,6 +270,7 @@ test_bridge() {
   check "8 MiB over IPv6" echoes a "[fd50::2]:7000" 8388608 3
   check "a new MAC address under IPv4 pings" pings_with_a_new_mac 10.50.0.1 "$(mac_of 65)"
   check "a new MAC address under IPv6 pings" pings_with_a_new_mac fd50::1 "$(mac_of 66)"
+  check "a link that is lost for a moment is announced" tells_of_a_short_loss
   check "nobody's address is claimed twice" test "$(counter a address_conflicts)" = 0
   in_host k sysctl -qw net.ipv6.conf.wire0.accept_dad=1
   ip -n "$tag-k" addr add fd50::1/64 dev wire0

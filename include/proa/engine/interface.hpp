@@ -59,6 +59,7 @@ struct Classified {
 struct InterfaceCounters {
   std::uint64_t arp_requests_sent = 0, arp_requests_answered = 0, arp_replies_heard = 0;
   std::uint64_t solicitations_sent = 0, solicitations_answered = 0, advertisements_heard = 0;
+  std::uint64_t announcements_sent = 0;  // ARP or advertisements of an own address, unasked
   std::uint64_t echo_requests_answered = 0;
   std::uint64_t address_conflicts = 0;  // another station claims one (RFC 5227, RFC 4862 5.4)
   std::uint64_t proxy_claims = 0;       // a gateway does: networks that answer for every address
@@ -76,7 +77,8 @@ struct NeighbourNews {
 /// Belongs to one engine's thread; allocates only when made.
 class Interface {
  public:
-  explicit Interface(const InterfacePlan& plan)
+  /// `announces`: this engine tells the neighbours our addresses, if anybody shall.
+  explicit Interface(const InterfacePlan& plan, bool announces = true)
       : plan_(plan),
         neighbours_(plan.options.neighbours),
         control_(plan.options.control_frames_max,
@@ -87,7 +89,7 @@ class Interface {
         primary_(plan.primary(true)),
         primary_ipv6_(plan.primary(false)),
         plain_ipv4_(primary_.is_v4() ? primary_.to_v4() : ~std::uint64_t{0}) {
-    if (plan_.options.announce) announcer_.start(Instant::min());
+    if (announces && plan_.options.announce) announcer_.start(Instant::min());
   }
   Interface(const Interface&) = delete;  // the announcer looks into the plan
   Interface& operator=(const Interface&) = delete;
@@ -170,10 +172,10 @@ class Interface {
     return std::min({neighbours_.next_timeout(), announcer_.next_timeout(), claim_.judged_at});
   }
 
-  /// The NIC has its link again, perhaps in another place of the network: everybody is told our
-  /// addresses, and neighbours are re-checked when they are used next.
-  void link_came_up(Instant now) noexcept {
-    if (plan_.options.announce) announcer_.start(now);
+  /// The NIC has its link again, perhaps in another place of the network: neighbours are re-checked
+  /// when they are used next, and one engine tells everybody our addresses.
+  void link_came_up(Instant now, bool announces) noexcept {
+    if (announces && plan_.options.announce) announcer_.start(now);
     neighbours_.doubt_all(now);
   }
 
@@ -227,7 +229,7 @@ class Interface {
   static constexpr std::size_t own_frame_bytes_max =
       ethernet_header_bytes_max + membership_report_bytes(InterfacePlan::addresses_max + 1);
   static constexpr Duration defend_interval = std::chrono::seconds{10};  // RFC 5227 (1.1)
-  static constexpr Duration claim_wait = std::chrono::seconds{1};  // for answers of gateways
+  static constexpr Duration claim_wait = std::chrono::seconds{1};        // for answers of gateways
 
   [[nodiscard]] LinkFields link_to(const MacAddress& mac) const noexcept {
     return {mac, plan_.options.mac, plan_.options.vlan};

@@ -63,8 +63,8 @@ inline std::size_t Interface::write_announcement(const Announcer::Item& item, In
   if (item.word == Announcer::Word::membership) return write_membership_frame(out);
   const MacAddress& mac = plan_.options.mac;
   const IpAddress& address = plan_.options.addresses[item.address].address;
+  if (item.word == Announcer::Word::announcement) ++counters_.announcements_sent;
   if (address.is_v4()) {  // RFC 5227 (2.3): a request for one's own address
-    ++counters_.arp_requests_sent;
     return write_arp_frame(out, mac_broadcast, {ArpOperation::request, mac, address, {}, address});
   }
   NeighbourMessage message;
