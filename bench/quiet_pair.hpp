@@ -45,6 +45,7 @@ class QuietNic {
   [[nodiscard]] NicCapabilities capabilities() const noexcept { return offers_; }
   [[nodiscard]] NicCounters counters() const noexcept { return {}; }
   [[nodiscard]] bool link_up() const noexcept { return true; }
+  [[nodiscard]] std::uint64_t link_interruptions() const noexcept { return 0; }
   std::size_t allocate(std::span<Packet> out) noexcept { return buffers_->take(out); }
   void release(std::span<Packet> packets) noexcept {
     for (Packet& packet : packets)

@@ -248,6 +248,13 @@ NicCounters DpdkNic::counters() const noexcept { return less(count_anew(*queue_)
 
 bool DpdkNic::link_up() const noexcept { return queue_->port->link_up(); }
 
+/// A reset counts when it is done: before, nothing can be sent.
+std::uint64_t DpdkNic::link_interruptions() const noexcept {
+  const auto& events = queue_->port->events;
+  return events.link_downs.load(std::memory_order_relaxed) +
+         events.reopened.load(std::memory_order_relaxed);
+}
+
 std::size_t DpdkNic::allocate(std::span<Packet> packets) noexcept {
   auto& q = *queue_;
   std::array<rte_mbuf*, burst_packets_max> mbufs;

@@ -144,7 +144,17 @@ Result DpdkPort::configure() {
         info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP);
   }
   if (!quirks.mtu_unset && options.mtu != RTE_ETHER_MTU) configuration.rxmode.mtu = options.mtu;
-  const int result = rte_eth_dev_configure(id, queue_pairs, queue_pairs, &configuration);
+  const auto try_it = [&] {
+    return rte_eth_dev_configure(id, queue_pairs, queue_pairs, &configuration);
+  };
+  int result = try_it();
+  // Steering is only an optimisation: what reaches the wrong queue is handed over.
+  rss_refused = result != 0 && configuration.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
+  if (rss_refused) {
+    configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
+    configuration.rx_adv_conf.rss_conf.rss_hf = 0;
+    result = try_it();
+  }
   if (result != 0)
     return Failure{with_complaint(device + " refused its configuration (" + rte_strerror(-result) +
                                   "): ask for fewer queues or a smaller mtu")};

@@ -69,6 +69,9 @@ DpdkDescription DpdkPort::describe() const {
   d.offloads = offload_names(rx_offloads, tx_offloads);
   if (const auto remark = quirks_of(d.driver).remark; !remark.empty())
     d.remarks.emplace_back(remark);
+  if (rss_refused)
+    d.remarks.emplace_back(
+        "the driver refused RSS: it may give everything to the first queue pair");
   return d;
 }
 

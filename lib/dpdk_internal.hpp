@@ -183,6 +183,7 @@ class DpdkPort {
   std::uint16_t rx_descriptors = 0, tx_descriptors = 0;
   std::uint64_t rx_offloads = 0, tx_offloads = 0;
   bool pads_runts = true;
+  bool rss_refused = false;  // though its driver offers it
   bool started = false;
   bool adopted = false;
   std::vector<rte_mempool*> pools;  // one per queue pair

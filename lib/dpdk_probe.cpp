@@ -78,4 +78,8 @@ std::string missing_dpdk_driver(const std::string& driver) {
   return detail::missing_driver(driver);
 }
 
+std::uint16_t xdp_queue_pairs(const std::string& interface) {
+  return detail::xdp_queues(interface);
+}
+
 }  // namespace proa

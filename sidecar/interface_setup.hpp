@@ -33,7 +33,6 @@ template <Nic NicT>
   const auto group = std::make_shared<EngineGroup>(shared);
   for (std::uint32_t i = 0; i < nics.size(); ++i) {
     InterfaceOptions own = interface_options(interface, nics[i].capabilities().mac, mtu_bytes);
-    own.announce = i == 0;
     auto plan = InterfacePlan::make(own);
     if (!plan) return tl::unexpected{interface.where + ": " + plan.error()};
     EngineHostOptions options = host_options(config, interface, i);

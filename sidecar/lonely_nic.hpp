@@ -40,6 +40,7 @@ class LonelyNic {
   }
   [[nodiscard]] NicCounters counters() const noexcept { return counters_; }
   [[nodiscard]] bool link_up() const noexcept { return true; }
+  [[nodiscard]] std::uint64_t link_interruptions() const noexcept { return 0; }
   [[nodiscard]] std::size_t allocate(std::span<Packet> out) noexcept {
     const std::size_t n = std::min(out.size(), free_.size());
     for (std::size_t i = 0; i < n; ++i) {

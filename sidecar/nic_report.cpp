@@ -51,8 +51,21 @@ void add_port(std::string& out, const DpdkSeenPort& p) {
   if (!p.remark.empty()) out += fmt::format("    {}\n", p.remark);
 }
 
-void add_way(std::string& out, const NicWay& way) {
-  out += fmt::format("  {}: --nic {}\n", way.usable() ? "can be used" : "not yet    ", way.nic);
+/// Of a way through DPDK its port knows; 0: nobody does.
+std::uint32_t engines_of(const NicWay& way, const DpdkSeenPort* port) {
+  constexpr std::uint32_t engines_most = 16;
+  if (way.engines_max != 0 || port == nullptr) return way.engines_max;
+  return std::min<std::uint32_t>(port->queue_pairs_max, engines_most);
+}
+
+std::string engines_text(std::uint32_t engines) {
+  if (engines == 0) return "as many engines as its driver has queue pairs";
+  return engines == 1 ? "one engine" : fmt::format("1 to {} engines", engines);
+}
+
+void add_way(std::string& out, const NicWay& way, const DpdkSeenPort* port) {
+  out += fmt::format("  {}: --nic {} ({})\n", way.usable() ? "can be used" : "not yet    ", way.nic,
+                     engines_text(engines_of(way, port)));
   for (const Shortfall& one : way.missing)
     out += fmt::format("      missing: {}\n       remedy: {}\n", one.what, one.remedy);
   for (const std::string& remark : way.remarks) out += fmt::format("         note: {}\n", remark);
@@ -74,7 +87,7 @@ void add_choice(std::string& out, const NicReport& report, const NicChoice& choi
   const NicWay* best = choice.best();
   out += fmt::format("  Proa would use: {}\n",
                      best != nullptr ? "--nic " + best->nic : std::string{"nothing yet"});
-  for (const NicWay& way : choice.ways) add_way(out, way);
+  for (const NicWay& way : choice.ways) add_way(out, way, port);
 }
 
 std::string facts_text(const MachineFacts& f) {
@@ -111,27 +124,31 @@ std::string json_port(const DpdkSeenPort* p) {
       json_texts(p->offloads), json(p->remark));
 }
 
-std::string json_way(const NicWay& way) {
-  return fmt::format("{{\"nic\":{},\"usable\":{},\"missing\":{},\"remarks\":{}}}", json(way.nic),
-                     way.usable(),
-                     json_list(way.missing,
-                               [](const Shortfall& one) {
-                                 return fmt::format("{{\"what\":{},\"remedy\":{}}}", json(one.what),
-                                                    json(one.remedy));
-                               }),
-                     json_texts(way.remarks));
+std::string json_way(const NicWay& way, const DpdkSeenPort* port) {
+  const std::uint32_t engines = engines_of(way, port);
+  return fmt::format(
+      "{{\"nic\":{},\"usable\":{},\"engines_max\":{},\"missing\":{},\"remarks\":{}}}",
+      json(way.nic), way.usable(), engines != 0 ? std::to_string(engines) : "null",
+      json_list(way.missing,
+                [](const Shortfall& one) {
+                  return fmt::format("{{\"what\":{},\"remedy\":{}}}", json(one.what),
+                                     json(one.remedy));
+                }),
+      json_texts(way.remarks));
 }
 
 std::string json_choice(const NicReport& report, const NicChoice& c) {
   constexpr std::string_view buses[] = {"none", "pci", "vmbus"};
   const NicWay* best = c.best();
+  const DpdkSeenPort* port = port_of(report, c.device);
   return fmt::format(
       "{{\"device\":{},\"bus\":{},\"name\":{},\"kernel_driver\":{},\"dpdk_driver\":{},"
       "\"interfaces\":{},\"dpdk_port\":{},\"would_use\":{},\"ways\":{}}}",
       json(c.device.address), json(buses[static_cast<std::size_t>(c.device.bus)]), json(c.name),
       json(c.device.kernel_driver), json(c.dpdk_driver),
-      json_list(c.device.interfaces, json_interface), json_port(port_of(report, c.device)),
-      best != nullptr ? json(best->nic) : "null", json_list(c.ways, json_way));
+      json_list(c.device.interfaces, json_interface), json_port(port),
+      best != nullptr ? json(best->nic) : "null",
+      json_list(c.ways, [&](const NicWay& way) { return json_way(way, port); }));
 }
 
 }  // namespace

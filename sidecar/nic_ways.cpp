@@ -179,6 +179,8 @@ void add_common(NicWay& way, const KernelInterface& interface, const NicSurround
       "give it addresses of its own, which the kernel does not have on {}", interface.name));
 }
 
+constexpr std::uint32_t engines_most = 16;
+
 /// proad asks for 1500 unless told otherwise.
 std::string mtu_text(const KernelInterface& interface, std::uint32_t most) {
   const std::uint32_t mtu = std::min(interface.mtu_bytes, most);
@@ -191,6 +193,7 @@ NicWay xdp_way(const KernelInterface& interface, const NicSurroundings& around) 
   way.nic = fmt::format("af_xdp,interface={}{}", interface.name, mtu_text(interface, one_page));
   if (interface.mtu_bytes > one_page)
     way.remarks.emplace_back("carries packets up to 3000 bytes only; af_packet carries larger");
+  way.engines_max = std::min(around.xdp_queue_pairs(interface.name), engines_most);
   add_common(way, interface, around);
   if (!around.facts.net_admin || !around.facts.bpf)
     way.missing.push_back({"no CAP_NET_ADMIN or no CAP_BPF, which XDP needs",
@@ -209,6 +212,7 @@ NicWay packet_way(const KernelInterface& interface, const NicSurroundings& aroun
   constexpr std::uint32_t mtu_max = 9000;
   NicWay way;
   way.nic = fmt::format("af_packet,interface={}{}", interface.name, mtu_text(interface, mtu_max));
+  way.engines_max = engines_most;  // the kernel spreads over as many sockets as there are
   add_common(way, interface, around);
   add_driver(way, "net_af_packet", around);
   return way;

@@ -20,6 +20,7 @@ struct NicWay {
   std::string nic;  // the value of --nic
   std::vector<Shortfall> missing;
   std::vector<std::string> remarks;
+  std::uint32_t engines_max = 0;  // as many queue pairs as there are; 0: only its driver knows
   [[nodiscard]] bool usable() const noexcept { return missing.empty(); }
 };
 
@@ -41,6 +42,7 @@ struct NicSurroundings {
   // A sentence if DPDK's driver of this name is not installed; empty if it is.
   std::function<std::string(const std::string&)> missing_driver;
   std::function<bool(const NetworkDevice&)> may_open_vfio;
+  std::function<std::uint32_t(const std::string&)> xdp_queue_pairs;  // of an interface
 };
 
 [[nodiscard]] std::vector<NicChoice> nic_choices(const std::vector<NetworkDevice>& devices,

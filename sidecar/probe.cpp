@@ -18,7 +18,8 @@ NicReport probe_nics(const Log& log) {
   else
     report.dpdk_error = ports.error();
   NicSurroundings around{report.facts, missing_dpdk_driver,
-                         [&files](const NetworkDevice& one) { return files.may_open_vfio(one); }};
+                         [&files](const NetworkDevice& one) { return files.may_open_vfio(one); },
+                         xdp_queue_pairs};
   report.choices = nic_choices(devices, around);
   return report;
 }

@@ -66,8 +66,10 @@ std::vector<Counter> engine_counters(const EngineReport& r) {
                            {"solicitations_sent", r.interface.solicitations_sent},
                            {"solicitations_answered", r.interface.solicitations_answered},
                            {"advertisements_heard", r.interface.advertisements_heard},
+                           {"announcements_sent", r.interface.announcements_sent},
                            {"echo_requests_answered", r.interface.echo_requests_answered},
                            {"address_conflicts", r.interface.address_conflicts},
+                           {"proxy_claims", r.interface.proxy_claims},
                            {"neighbours", r.neighbours}};
   return out;
 }

@@ -117,9 +117,12 @@ bool report_echo(const EchoOptions& options, const char* placement, const EchoRe
   fmt::print(people, "{} messages of {} B {}, {:.0f}/s in {:.2f} s, {:.3g} Gbit/s each way\n",
              result.messages, options.size, options.verify ? "verified" : "echoed", result.rate,
              result.seconds, result.rate * 8e-9 * options.size);
-  fmt::print(people, "RTT p50 {:.2f} us, p99 {:.2f} us, p99.9 {:.2f} us (window {}, {} flows)\n",
+  fmt::print(people,
+             "RTT p50 {:.2f} us, p99 {:.2f} us, p99.9 {:.2f} us, longest {:.0f} us (window {}, {} "
+             "flows)\n",
              result.rtt.quantile_ns(0.5) / 1e3, result.rtt.quantile_ns(0.99) / 1e3,
-             result.rtt.quantile_ns(0.999) / 1e3, options.window, options.flows);
+             result.rtt.quantile_ns(0.999) / 1e3, result.rtt.quantile_ns(1) / 1e3, options.window,
+             options.flows);
   if (options.json.empty()) return true;
   std::FILE* const out = options.json == "-" ? stdout : std::fopen(options.json.c_str(), "w");
   if (out == nullptr) {

@@ -55,6 +55,9 @@ struct CountersElsewhere : NicArchetype {
 struct LinkAsNumber : NicArchetype {
   int link_up() const noexcept { return 1; }
 };
+struct LinkChangedFlag : NicArchetype {  // two interruptions between two looks are two
+  bool link_interruptions() const noexcept { return false; }
+};
 struct BlockingArm : NicArchetype {
   void arm_wait() noexcept {}
 };
@@ -77,6 +80,7 @@ static_assert(!Nic<SilentAllocate>);
 static_assert(!Nic<MutableCapabilities>);
 static_assert(!Nic<CountersElsewhere>);
 static_assert(!Nic<LinkAsNumber>);
+static_assert(!Nic<LinkChangedFlag>);
 static_assert(!Nic<BlockingArm>);
 static_assert(!Nic<ThrowingWait>);
 static_assert(!Nic<DeletedDisarm>);

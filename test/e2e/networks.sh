@@ -241,6 +241,22 @@ conflicts_in_a() {
   return 1
 }
 
+# tells_of_a_short_loss: the cable of a is out for a moment; everybody is told where its addresses
+# are: twice each of the IPv4, IPv6 and link-local one, by one engine. Nobody counts them before.
+tells_of_a_short_loss() {
+  local before now
+  before=$(counter a announcements_sent)
+  ip -n "$tag-br" link set p1 down && ip -n "$tag-br" link set p1 up || return 1
+  for _ in {1..100}; do
+    now=$(counter a announcements_sent)
+    ((now >= before + 6)) && break
+    sleep 0.1
+  done
+  sleep 1
+  now=$(counter a announcements_sent)
+  ((now == before + 6)) || { echo "$before announcements before, $now after"; return 1; }
+}
+
 test_bridge() {
   bridged_network || { skip_all "no bridged network"; return; }
   check "ping over IPv4, small to the MTU" pings k 10.50.0.1 64 512 1400 1472
@@ -254,6 +270,7 @@ test_bridge() {
   check "8 MiB over IPv6" echoes a "[fd50::2]:7000" 8388608 3
   check "a new MAC address under IPv4 pings" pings_with_a_new_mac 10.50.0.1 "$(mac_of 65)"
   check "a new MAC address under IPv6 pings" pings_with_a_new_mac fd50::1 "$(mac_of 66)"
+  check "a link that is lost for a moment is announced" tells_of_a_short_loss
   check "nobody's address is claimed twice" test "$(counter a address_conflicts)" = 0
   in_host k sysctl -qw net.ipv6.conf.wire0.accept_dad=1
   ip -n "$tag-k" addr add fd50::1/64 dev wire0
@@ -263,6 +280,60 @@ test_bridge() {
   ip -n "$tag-k" addr add 10.50.0.1/24 dev wire0
   check "a station that claims our addresses is counted" conflicts_in_a
   check "... and warned of" wait_for 'another station uses an address of ours' "$work/proad-a.log"
+}
+
+# --- a fabric that answers for every address ---
+
+# answer_for_everybody MAC: of every address somebody asks for it says that it has it.
+answer_for_everybody() {
+  python3 - "$1" <<'PYTHON'
+import socket, struct, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.bind(("wire0", 3))
+mac = bytes.fromhex(sys.argv[1].replace(":", ""))
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+def advertisement(target, to):
+    body = struct.pack("!BBHI", 136, 0, 0, 0x60000000 if to[0] != 0xFF else 0x20000000) + target + b"\2\1" + mac
+    pseudo = target + to + struct.pack("!II", len(body), 58) + body
+    body = body[:2] + struct.pack("!H", checksum(pseudo)) + body[4:]
+    return struct.pack("!IHBB", 0x60000000, len(body), 58, 255) + target + to + body
+
+print("made", flush=True)
+while True:
+    frame, sender = wire.recvfrom(2048)
+    if sender[2] == 4: continue  # its own
+    kind, rest = frame[12:14], frame[14:]
+    if kind == b"\x08\x06" and rest[6:8] == b"\0\1":
+        wire.send(frame[6:12] + mac + kind + rest[:6] + b"\0\2" + mac + rest[24:28] + rest[8:18])
+    if kind == b"\x86\xdd" and rest[6] == 58 and rest[40] == 135:
+        nobody = rest[8:24] == bytes(16)
+        to = bytes.fromhex("ff02" + 13 * "00" + "01") if nobody else rest[8:24]
+        ether = bytes.fromhex("333300000001") if nobody else frame[6:12]
+        wire.send(ether + mac + kind + advertisement(rest[48:64], to))
+PYTHON
+}
+
+test_fabric() {
+  if ! { make_host a k && wire a wire0 "$(mac_of 1)" k wire0 "$(mac_of 3)"; }; then
+    skip_all "no wire"
+    return
+  fi
+  start_in k bash -c "$(declare -f answer_for_everybody); answer_for_everybody $(mac_of 3)" \
+    >"$work/fabric.log" 2>&1
+  wait_for made "$work/fabric.log"
+  if sidecar a --address 10.58.0.1/24 --gateway 10.58.0.254 --address fd58::1/64 --gateway fe80::1; then
+    sleep 4 # both announcements
+    check "what a fabric says of our addresses is counted" test "$(counter a proxy_claims)" -ge 2
+    check "... and no conflict" test "$(counter a address_conflicts)" = 0
+    check "... nor warned of" test -z "$(grep 'another station' "$work/proad-a.log")"
+  else
+    skip_all "no sidecar before a fabric"
+  fi
 }
 
 # --- a wire that carries 1520 bytes, so that a whole IPv6 packet around 1472 bytes of ping does ---
@@ -304,18 +375,40 @@ echoes_both_ways() {
   echoes a 10.52.0.2:7000 3000 200 && echoes a "[fd52::2]:7000" 3000 200
 }
 
-# The router's port to a becomes another station, and tells nobody unasked.
-echoes_with_a_new_router() {
-  echoes a "$1" 1000 4000 &
-  local client=$!
-  sleep 0.3
-  ip -n "$tag-r" link set wa address "$2" || return 1
-  wait "$client"
+# a receives 500 packets more.
+moves() {
+  local before
+  before=$(counter a rx_packets)
+  for _ in {1..200}; do
+    (($(counter a rx_packets) >= before + 500)) && return 0
+    sleep 0.1
+  done
+  echo "nothing moves"
+  return 1
 }
 
-# Longer than a neighbour is believed unasked, 30 s: the router is asked again under messages.
+# The router's port to a becomes another station under messages, and tells nobody unasked. None of
+# them waits longer than 4 s: the old address is asked three times before everybody is.
+echoes_with_a_new_router() {
+  timeout 60 ip netns exec "$tag-a" "$echo" client --stack "socket=$work/a.sock" --wait --peer "$1" \
+    --size 1000 --seconds 15 --window 4 >"$work/client-a.log" 2>&1 &
+  local client=$! longest
+  moves && sleep 2 && kill -0 "$client" && ip -n "$tag-r" link set wa address "$2" && moves &&
+    kill -0 "$client"
+  local moved=$?
+  wait "$client" || moved=1
+  longest=$(grep -o 'longest [0-9]*' "$work/client-a.log" | cut -d' ' -f2)
+  ((moved == 0 && ${longest:-9999999} <= 4000000)) || { cat "$work/client-a.log"; return 1; }
+  echo "messages waited at most $longest us for a router that became another station"
+}
+
+# Longer than a neighbour is believed unasked, 30 s: the router is asked again under messages. It
+# asks nothing itself meanwhile, which would do as well.
 asks_the_router_again() {
-  local peer asked before=() after=() clients=()
+  local peer asked family before=() after=() clients=()
+  for family in ipv4 ipv6; do
+    in_host r sysctl -qw "net.$family.neigh.wa.base_reachable_time_ms=3600000" || return 1
+  done
   before=("$(counter a arp_requests_sent)" "$(counter a solicitations_sent)")
   for peer in 10.52.0.2:7000 "[fd52::2]:7000"; do
     timeout 60 ip netns exec "$tag-a" "$echo" client --stack "socket=$work/a.sock" --wait \
@@ -441,7 +534,7 @@ test_vlan() {
   fi
 }
 
-for network in "${@:4}" bridge wide routers vlan; do
+for network in "${@:4}" bridge fabric wide routers vlan; do
   "test_$network"
   remove_hosts
   (($# > 3)) && break # one, by name

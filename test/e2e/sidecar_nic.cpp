@@ -1,5 +1,6 @@
 // e2e: a proad whose cable is pulled and whose interface is made anew: it says so once, and after
-// it has given up its privileges, too.
+// it has given up its privileges, too. A flow lives through it, and through rings that are too
+// small.
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
@@ -37,40 +38,82 @@ std::size_t engines_wanted() {
   return engines == nullptr ? 1 : std::strtoul(engines, nullptr, 10);
 }
 
-std::string live_through(const bench::TwoHosts& hosts) {
-  hosts.enter(0);
-  const Scratch scratch;
-  const std::string socket = scratch / "p.sock";
+/// A message is under way whenever something happens, and comes back whole when that is over.
+std::string live_through(const bench::TwoHosts& wires) {
+  const Hosts hosts{{}, &wires};
+  wires.enter(0);
+  const ChildProcess server = echo_server(hosts.socket(1), 7000);
+  Net net = attach(hosts.socket(0), "client");
+  const auto flow = net.connect(Hosts::at(1, 7000), 10s);
+  if (!flow) return "no flow";
   const std::size_t engines = engines_wanted();
-  Program proad{PROAD_PATH,
-                {"--nic", "af_packet,interface=wire0", "--address", "10.117.0.11/24", "--socket",
-                 socket, "--engines", std::to_string(engines)},
-                scratch / "err"};
-  if (!proad.says("proad ready")) return "proad: " + proad.errors();
-  const auto counter = [&](const char* name) {
-    return number_in(status_of(socket, scratch), name);
-  };
-  const auto said = [&](const std::string& line) { return times(proad.errors(), line); };
+  const auto counter = [&](const char* name) { return number_in(hosts.status(0), name); };
+  const auto said = [&](const std::string& line) { return times(hosts.a.errors(), line); };
+  const std::vector<std::byte> message = pattern(20'000, 1);
   std::string wrong;
   const auto step = [&](const std::string& what, auto&& wanted) {
     if (wrong.empty()) wrong = until(what, wanted);
   };
-  step("all engines run",
-       [&] { return times(status_of(socket, scratch), "\"nic_link_downs\":") == engines; });
+  const auto send = [&] {
+    if (!send_patiently(net, *flow, message)) wrong += "cannot send; ";
+  };
+  const auto comes_back = [&](const std::string& when) {
+    if (!wrong.empty()) return;
+    const auto back = next(net, EventKind::message);
+    if (!back || !std::equal(message.begin(), message.end(), back->message.bytes().begin(),
+                             back->message.bytes().end()))
+      wrong = "no message comes back " + when;
+  };
+  step("all engines run", [&] { return times(hosts.status(0), "\"nic_link_downs\":") == engines; });
+  send();
+  comes_back("at first");
   if (!shell("ip link set wire0 down")) return "cannot pull the cable";
   step("link down", [&] { return counter("nic_link_downs") == 1; });
+  send();
   step("link down said", [&] { return said("interface proa0: the link is down\n") == 1; });
   if (!shell("ip link set wire0 up")) return "cannot plug the cable in";
   step("link up said", [&] { return said(": the link is down\n") == 2; });  // "over after ..."
+  comes_back("with the cable back");
   // It is an ordinary user by now, and opens the new interface all the same.
   if (!shell("ip link del wire0")) return "cannot delete the interface";
   step("removal", [&] { return counter("nic_removals") == 1; });
-  if (!shell("ip link add wire0 type veth peer name other && ip link set other up && "
-             "ip link set wire0 up"))
+  send();
+  if (!shell("ip link add wire0 type veth peer name wire0 netns " + std::to_string(hosts.b.pid()) +
+             " && ip link set wire0 up") ||
+      !wires.enter(1) || !shell("ip link set wire0 up"))
     return "cannot make the interface anew";
   step("open again", [&] { return counter("nic_reopened") == 1; });
   step("removal said", [&] { return said("interface proa0: the device went away\n") == 1; });
-  return wrong.empty() ? "" : wrong + "\n" + proad.errors();
+  comes_back("over the new interface");
+  return wrong.empty() ? "" : wrong + "\n" + hosts.a.errors();
+}
+
+/// Rings of 32, and a server's proad that does not run for a while, again and again.
+std::string overrun(const bench::TwoHosts& wires) {
+  const Hosts hosts{{}, &wires, ",descriptors=32"};
+  const ChildProcess server = echo_server(hosts.socket(1), 7000);
+  Net net = attach(hosts.socket(0), "client");
+  const auto flow = net.connect(Hosts::at(1, 7000), 10s);
+  if (!flow) return "no flow";
+  constexpr std::size_t bytes = 1U << 20U;
+  const std::string line = "interface proa0: the receive ring overran\n";
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  std::uint64_t sent = 0;
+  for (; sent < 5 || times(hosts.b.errors(), line) == 0; ++sent) {
+    if (std::chrono::steady_clock::now() > deadline) return "never said: " + hosts.b.errors();
+    const auto message = pattern(bytes, sent);
+    ::kill(hosts.b.pid(), SIGSTOP);
+    const bool queued = send_patiently(net, *flow, message);
+    ::usleep(50'000);  // more comes than the ring holds
+    ::kill(hosts.b.pid(), SIGCONT);
+    const auto back = next(net, EventKind::message);
+    if (!queued || !back ||
+        !std::equal(message.begin(), message.end(), back->message.bytes().begin(),
+                    back->message.bytes().end()))
+      return "message " + std::to_string(sent) + " does not come back";
+  }
+  if (sum_in(hosts.status(1), "nic_rx_missed") <= 0) return "nothing is counted";
+  return times(hosts.b.errors(), line) == 1 ? "" : hosts.b.errors();
 }
 
 /// The kernel gave the interface one queue, so there is one engine.
@@ -146,4 +189,24 @@ TEST_CASE(
     "proad says once that the cable is pulled, and opens an interface again that was made anew",
     "[root]") {
   in_two_hosts(live_through);
+}
+
+TEST_CASE("A receive ring that overruns again and again is said once and costs no message",
+          "[root]") {
+  in_two_hosts(overrun);
+}
+
+TEST_CASE("A transmit ring that is full, and one that is no longer, are said once each") {
+  const Hosts hosts{{}, nullptr, ",descriptors=32"};
+  const ChildProcess server = echo_server(hosts.socket(1), 7000);
+  Net net = attach(hosts.socket(0), "client");
+  const auto flow = net.connect(Hosts::at(1, 7000), 10s);
+  REQUIRE(flow);
+  const auto said = [&] { return times(hosts.a.errors(), "the transmit ring is full\n"); };
+  for (std::uint64_t i = 0; i < 40; ++i) REQUIRE(echoes(net, *flow, 1U << 20U, i));
+  REQUIRE(sum_in(hosts.status(0), "tx_ring_full") > 0);
+  CHECK(until("said", [&] { return said() == 1; }) == "");
+  CHECK(until("over",
+              [&] { return times(hosts.a.errors(), ": the transmit ring is full\n") == 2; }) == "");
+  CHECK(said() == 2);
 }

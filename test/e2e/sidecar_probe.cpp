@@ -48,6 +48,8 @@ TEST_CASE("probing names what a kernel interface lacks and how Proa would use it
   CHECK(contains(text, "left: kernel interface\n  interface left: up"));
   CHECK(contains(text, "Proa would use: --nic af_xdp,interface=left,mtu=3000"));
   CHECK(contains(text, "can be used: --nic af_packet,interface=left,mtu=9000"));
+  CHECK(contains(text, "af_xdp,interface=left,mtu=3000 (one engine)\n"));
+  CHECK(contains(text, "af_packet,interface=left,mtu=9000 (1 to 16 engines)\n"));
   CHECK(contains(text, "missing: the interface right is down\n"));
   CHECK(contains(text, "remedy: ip link set right up\n"));
   // What it recommends is what proad takes.

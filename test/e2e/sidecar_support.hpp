@@ -179,8 +179,9 @@ inline std::string memif_nic(const std::string& role, const std::string& socket)
 
 /// Two hosts: a proad each; a memif pair between them, or the veth pair of `wires`.
 struct Hosts {
-  explicit Hosts(const Arguments& more = {}, const bench::TwoHosts* wires = nullptr)
-      : a(start(0, more, wires)), b(start(1, more, wires)) {
+  explicit Hosts(const Arguments& more = {}, const bench::TwoHosts* wires = nullptr,
+                 const std::string& of_nic = "")
+      : a(start(0, more, wires, of_nic)), b(start(1, more, wires, of_nic)) {
     if (!a.says("proad ready")) throw std::runtime_error{"first proad: " + a.errors()};
     if (!b.says("proad ready")) throw std::runtime_error{"second proad: " + b.errors()};
   }
@@ -201,14 +202,14 @@ struct Hosts {
   Program a, b;
 
  private:
-  [[nodiscard]] Program start(std::size_t host, const Arguments& more,
-                              const bench::TwoHosts* wires) {
+  [[nodiscard]] Program start(std::size_t host, const Arguments& more, const bench::TwoHosts* wires,
+                              const std::string& of_nic) {
     std::string nic = memif_nic(host == 0 ? "server" : "client", scratch / "memif");
     if (wires != nullptr) {
       wires->enter(host);
       nic = std::string{"af_packet,interface="} + bench::TwoHosts::interface;
     }
-    Arguments arguments{"--nic",     nic,
+    Arguments arguments{"--nic",     nic + of_nic,
                         "--address", host == 0 ? "10.77.0.1/24" : "10.77.0.2/24",
                         "--address", host == 0 ? "fd00:77::1/64" : "fd00:77::2/64",
                         "--socket",  socket(host)};

@@ -129,7 +129,6 @@ class EngineHost {
     if (plan.families[1]) interface.addresses.push_back({EnginePlan::address(index, true), 64});
     interface.vlan = plan.vlan;
     interface.mtu_bytes = plan.mtu_bytes;
-    interface.announce = i == 0;
     auto checked = InterfacePlan::make(interface);
     if (!checked) fail(checked.error());
     EngineOptions out;

@@ -170,6 +170,7 @@ struct PathHostOptions {
   std::uint32_t handover_bytes_max = 1500;
   Duration link_delay = 10us;
   bool ipv6 = false;
+  bool announce = false;  // its addresses, at start and when the link was interrupted
 };
 
 class PathHost {
@@ -186,8 +187,8 @@ class PathHost {
     for (std::uint32_t i = 0; i < options.engines; ++i) {
       nics_.push_back(std::make_unique<PathNic>(port, i, lost));
       sides.push_back(std::make_unique<PathSide>(i));
-      engines.push_back(
-          std::make_unique<EngineT>(*nics_[i], *sides[i], engine_options(number, i, seed), now));
+      engines.push_back(std::make_unique<EngineT>(
+          *nics_[i], *sides[i], engine_options(number, i, seed, options.announce), now));
     }
   }
 
@@ -239,11 +240,11 @@ class PathHost {
     return out;
   }
   [[nodiscard]] EngineOptions engine_options(std::uint8_t number, std::uint32_t i,
-                                             std::uint64_t seed) const {
+                                             std::uint64_t seed, bool announce) const {
     InterfaceOptions at;
     at.mac = port.options().mac;
     at.addresses = {{address, static_cast<std::uint8_t>(address.is_v4() ? 24 : 64)}};
-    at.announce = false;
+    at.announce = announce;
     EngineOptions out;
     out.interface = InterfacePlan::make(at).value();
     out.index = i;

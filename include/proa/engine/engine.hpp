@@ -352,6 +352,7 @@ class Engine {
   Instant drained_at_;    // when a receive burst last returned short
   Instant last_turn_at_;  // the clock reading of the last turn
   Instant link_look_at_ = Instant::min();
+  std::uint64_t link_interruptions_ = 0;  // those that were answered
   bool link_up_ = true;
   bool catching_up_ = false;       // a long gap: no timer until a burst returns short
   std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it

@@ -37,6 +37,16 @@ class EngineGroup {
   [[nodiscard]] Inbox& inbox(std::uint32_t engine) noexcept { return seats_[engine]->inbox; }
   [[nodiscard]] ListenerTable& listeners() noexcept { return listeners_; }
 
+  /// The link was interrupted that many times by now: whether the caller is the first engine that
+  /// says so and has to announce our addresses. Any thread.
+  [[nodiscard]] bool claim_announcement(std::uint64_t interruptions) noexcept {
+    std::uint64_t announced = announced_.load(std::memory_order_relaxed);
+    while (announced <= interruptions)
+      if (announced_.compare_exchange_weak(announced, interruptions + 1, std::memory_order_relaxed))
+        return true;
+    return false;
+  }
+
   /// A descriptor that becomes readable when something is put into the inbox of an engine that has
   /// declared itself asleep; made at the first call, -1 without descriptors. The engine's thread.
   [[nodiscard]] int bell(std::uint32_t engine) noexcept {
@@ -77,6 +87,7 @@ class EngineGroup {
 
   std::vector<std::unique_ptr<Seat>> seats_;
   bool takes_handovers_ = false;
+  std::atomic<std::uint64_t> announced_{0};  // interruptions, and the start
   ListenerTable listeners_;
 };
 

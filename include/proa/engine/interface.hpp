@@ -59,8 +59,10 @@ struct Classified {
 struct InterfaceCounters {
   std::uint64_t arp_requests_sent = 0, arp_requests_answered = 0, arp_replies_heard = 0;
   std::uint64_t solicitations_sent = 0, solicitations_answered = 0, advertisements_heard = 0;
+  std::uint64_t announcements_sent = 0;  // ARP or advertisements of an own address, unasked
   std::uint64_t echo_requests_answered = 0;
   std::uint64_t address_conflicts = 0;  // another station claims one (RFC 5227, RFC 4862 5.4)
+  std::uint64_t proxy_claims = 0;       // a gateway does: networks that answer for every address
 };
 
 /// What a neighbour said, for this engine and the others: it reaches one queue only.
@@ -75,7 +77,8 @@ struct NeighbourNews {
 /// Belongs to one engine's thread; allocates only when made.
 class Interface {
  public:
-  explicit Interface(const InterfacePlan& plan)
+  /// `announces`: this engine tells the neighbours our addresses, if anybody shall.
+  explicit Interface(const InterfacePlan& plan, bool announces = true)
       : plan_(plan),
         neighbours_(plan.options.neighbours),
         control_(plan.options.control_frames_max,
@@ -86,7 +89,7 @@ class Interface {
         primary_(plan.primary(true)),
         primary_ipv6_(plan.primary(false)),
         plain_ipv4_(primary_.is_v4() ? primary_.to_v4() : ~std::uint64_t{0}) {
-    if (plan_.options.announce) announcer_.start(Instant::min());
+    if (announces && plan_.options.announce) announcer_.start(Instant::min());
   }
   Interface(const Interface&) = delete;  // the announcer looks into the plan
   Interface& operator=(const Interface&) = delete;
@@ -159,6 +162,7 @@ class Interface {
     asked_.reset();
     if (const std::size_t bytes = control_.pop(out); bytes > 0) return bytes;
     if (out.size() < own_frame_bytes_max) return 0;
+    if (now >= claim_.judged_at) judge_claim(now);
     if (const auto item = announcer_.poll(now)) return write_announcement(*item, now, out);
     asked_ = neighbours_.poll_ask(now);
     return asked_ ? write_request(*asked_, out) : 0;
@@ -174,13 +178,13 @@ class Interface {
 
   [[nodiscard]] Instant next_timeout() const noexcept {
     if (!control_.empty()) return Instant::min();
-    return std::min(neighbours_.next_timeout(), announcer_.next_timeout());
+    return std::min({neighbours_.next_timeout(), announcer_.next_timeout(), claim_.judged_at});
   }
 
-  /// The NIC has its link again, perhaps in another place of the network: everybody is told our
-  /// addresses, and neighbours are re-checked when they are used next.
-  void link_came_up(Instant now) noexcept {
-    if (plan_.options.announce) announcer_.start(now);
+  /// The NIC has its link again, perhaps in another place of the network: neighbours are re-checked
+  /// when they are used next, and one engine tells everybody our addresses.
+  void link_came_up(Instant now, bool announces) noexcept {
+    if (announces && plan_.options.announce) announcer_.start(now);
     neighbours_.doubt_all(now);
   }
 
@@ -234,6 +238,7 @@ class Interface {
   static constexpr std::size_t own_frame_bytes_max =
       ethernet_header_bytes_max + membership_report_bytes(InterfacePlan::addresses_max + 1);
   static constexpr Duration defend_interval = std::chrono::seconds{10};  // RFC 5227 (1.1)
+  static constexpr Duration claim_wait = std::chrono::seconds{1};        // for answers of gateways
 
   [[nodiscard]] LinkFields link_to(const MacAddress& mac) const noexcept {
     return {mac, plan_.options.mac, plan_.options.vlan};
@@ -270,9 +275,13 @@ class Interface {
   [[nodiscard]] Drop take_arp(const EthernetFrame& frame, Instant now) noexcept;
   [[nodiscard]] Drop take_solicitation(const EthernetFrame& frame, const IpPacket& ip,
                                        const NeighbourMessage& asked, Instant now) noexcept;
-  [[nodiscard]] Drop take_advertisement(const NeighbourMessage& said, Instant now) noexcept;
+  [[nodiscard]] Drop take_advertisement(const EthernetFrame& frame, const NeighbourMessage& said,
+                                        Instant now) noexcept;
   [[nodiscard]] bool is_our_group(const IpAddress& group) const noexcept;
-  Drop note_conflict(Instant now, Drop drop) noexcept;
+  void note_claim(const MacAddress& by, Instant now) noexcept;
+  void judge_claim(Instant now) noexcept;
+  [[nodiscard]] std::optional<bool> is_gateway(const MacAddress& mac) const noexcept;
+  void ask_for_gateways(Instant now) noexcept;
   void tell_news(const NeighbourNews& news) noexcept {
     if (news_count_ < news_.size()) news_[news_count_++] = news;  // lost: asked again
   }
@@ -301,6 +310,13 @@ class Interface {
   IpAddress primary_;
   IpAddress primary_ipv6_;
   std::uint64_t plain_ipv4_;  // primary_ in host order, or what no address equals
+  /// Of an address of ours, by a station that may be a gateway.
+  struct Claim {
+    MacAddress by;
+    std::uint64_t times = 0;
+    Instant judged_at = never;
+  };
+  Claim claim_;
   Instant defended_at_ = Instant::min();
 };
 

@@ -33,7 +33,7 @@ struct InterfaceOptions {
   // Answers to neighbours and to pings, each; what exceeds it is dropped and counted.
   std::uint32_t answers_per_second = 10'000;
   std::uint32_t answers_burst = 100;
-  bool announce = true;  // tell the neighbours our addresses at start; one engine per port should
+  bool announce = true;  // tell the neighbours our addresses at start and when the link comes back
   // Ask at start whether somebody has our IPv6 addresses already (RFC 4862 5.4). Nobody waits for
   // the answer, as in RFC 4429: a duplicate is counted as an address conflict.
   bool detect_duplicates = true;

@@ -1,5 +1,5 @@
-// L3: resolution, and the frames an interface sends by itself; included by engine/interface.hpp
-// only.
+// L3: resolution, the frames an interface sends by itself, and what others say of its addresses;
+// included by engine/interface.hpp only.
 #pragma once
 #include <proa/engine/interface.hpp>
 
@@ -63,8 +63,8 @@ inline std::size_t Interface::write_announcement(const Announcer::Item& item, In
   if (item.word == Announcer::Word::membership) return write_membership_frame(out);
   const MacAddress& mac = plan_.options.mac;
   const IpAddress& address = plan_.options.addresses[item.address].address;
+  if (item.word == Announcer::Word::announcement) ++counters_.announcements_sent;
   if (address.is_v4()) {  // RFC 5227 (2.3): a request for one's own address
-    ++counters_.arp_requests_sent;
     return write_arp_frame(out, mac_broadcast, {ArpOperation::request, mac, address, {}, address});
   }
   NeighbourMessage message;
@@ -96,6 +96,52 @@ inline std::size_t Interface::write_membership_frame(MutableBytes out) const noe
   return out.size() - rest.size() +
          write_membership_report(rest, plan_.link_local(), MembershipRecord::joins,
                                  std::span{groups}.first(count));
+}
+
+// --- addresses of ours that others claim --------------------------------------------------------
+
+/// Another station says that it has an address of ours: a duplicate, or a network whose gateway
+/// answers for every address (proxy ARP; the fabrics of clouds). Who the gateways are may have to
+/// be asked first.
+inline void Interface::note_claim(const MacAddress& by, Instant now) noexcept {
+  if (claim_.times != 0 && claim_.by != by) judge_claim(now);
+  ++claim_.times;
+  claim_.by = by;
+  if (is_gateway(by)) return judge_claim(now);
+  if (claim_.judged_at != never) return;
+  claim_.judged_at = later(now, claim_wait);
+  ask_for_gateways(now);
+}
+
+/// RFC 5227 (2.4 b): defend the address, not too often; against a gateway that would be in vain.
+inline void Interface::judge_claim(Instant now) noexcept {
+  const Claim claim = std::exchange(claim_, Claim{});
+  if (is_gateway(claim.by).value_or(false)) {
+    counters_.proxy_claims += claim.times;
+    return;
+  }
+  counters_.address_conflicts += claim.times;
+  if (now < later(defended_at_, defend_interval)) return;
+  defended_at_ = now;
+  announcer_.repeat(now);
+}
+
+/// Nothing: a gateway is not known yet that it may be.
+inline std::optional<bool> Interface::is_gateway(const MacAddress& mac) const noexcept {
+  bool all_known = true;
+  for (const Route& route : plan_.routes.all()) {
+    if (!route.gateway) continue;
+    const std::optional<MacAddress> known = neighbours_.mac_of(*route.gateway);
+    if (known == mac) return true;
+    all_known = all_known && known;
+  }
+  return all_known ? std::optional{false} : std::nullopt;
+}
+
+inline void Interface::ask_for_gateways(Instant now) noexcept {
+  for (const Route& route : plan_.routes.all())
+    if (route.gateway && !neighbours_.mac_of(*route.gateway))
+      static_cast<void>(neighbours_.resolve(*route.gateway, now));
 }
 
 }  // namespace proa

@@ -234,7 +234,7 @@ inline Drop Interface::take_icmpv6(const EthernetFrame& frame, const IpPacket& i
       const auto message = parse_neighbour(ip, *icmp);
       if (!message) return message.error();
       if (frame.source == plan_.options.mac) return Drop::bad_neighbour;  // our own words come back
-      return message->advertisement ? take_advertisement(*message, now)
+      return message->advertisement ? take_advertisement(frame, *message, now)
                                     : take_solicitation(frame, ip, *message, now);
     }
     case Icmpv6Type::membership_query:
@@ -287,16 +287,6 @@ inline bool Interface::is_our_group(const IpAddress& group) const noexcept {
                      });
 }
 
-/// RFC 5227 (2.4 b): defend the address, not too often.
-inline Drop Interface::note_conflict(Instant now, Drop drop) noexcept {
-  ++counters_.address_conflicts;
-  if (now >= later(defended_at_, defend_interval)) {
-    defended_at_ = now;
-    announcer_.repeat(now);
-  }
-  return drop;
-}
-
 /// RFC 826 "Packet Reception", with the merge flag as may_create.
 inline Drop Interface::take_arp(const EthernetFrame& frame, Instant now) noexcept {
   const MacAddress& mac = plan_.options.mac;
@@ -304,7 +294,10 @@ inline Drop Interface::take_arp(const EthernetFrame& frame, Instant now) noexcep
   const auto arp = parse_arp(frame.payload);
   if (!arp) return arp.error();
   if (arp->sender_mac == mac) return Drop::bad_arp;  // our own words coming back
-  if (plan_.owns(arp->sender_ip)) return note_conflict(now, Drop::bad_arp);
+  if (plan_.owns(arp->sender_ip)) {
+    note_claim(arp->sender_mac, now);
+    return Drop::bad_arp;
+  }
   const bool for_us = plan_.owns(arp->target_ip);
   const bool request = arp->operation == ArpOperation::request;
   if (arp->sender_ip.to_v4() != 0) {
@@ -332,7 +325,10 @@ inline Drop Interface::take_arp(const EthernetFrame& frame, Instant now) noexcep
 inline Drop Interface::take_solicitation(const EthernetFrame& frame, const IpPacket& ip,
                                          const NeighbourMessage& asked, Instant now) noexcept {
   if (!plan_.owns(asked.target)) return Drop::none;
-  if (plan_.owns(ip.source)) return note_conflict(now, Drop::bad_neighbour);
+  if (plan_.owns(ip.source)) {
+    note_claim(asked.link_address.value_or(frame.source), now);
+    return Drop::bad_neighbour;
+  }
   const bool probe = ip.source.is_unset();
   // RFC 4862 (5.4.3): somebody else is about to take the address, as we are.
   if (probe && announcer_.tentative(now)) ++counters_.address_conflicts;
@@ -356,8 +352,12 @@ inline Drop Interface::take_solicitation(const EthernetFrame& frame, const IpPac
 }
 
 /// RFC 4861 (7.2.5).
-inline Drop Interface::take_advertisement(const NeighbourMessage& said, Instant now) noexcept {
-  if (plan_.owns(said.target)) return note_conflict(now, Drop::bad_neighbour);
+inline Drop Interface::take_advertisement(const EthernetFrame& frame, const NeighbourMessage& said,
+                                          Instant now) noexcept {
+  if (plan_.owns(said.target)) {
+    note_claim(said.link_address.value_or(frame.source), now);
+    return Drop::bad_neighbour;
+  }
   const NeighbourNews news{said.target, said.link_address, NeighbourNews::Said::advertisement,
                            said.solicited, said.overrides};
   hear(news, now);

@@ -76,6 +76,13 @@ class Neighbours {
     return entries_[slot].state != State::asking || entries_[slot].attempts != 0;
   }
 
+  /// What is believed of it; asks nobody.
+  [[nodiscard]] std::optional<MacAddress> mac_of(const IpAddress& address) const noexcept {
+    for (const Entry& entry : entries_)
+      if (entry.holds(address) && entry.sendable()) return entry.mac;
+    return std::nullopt;
+  }
+
   /// A packet goes to this neighbour: keeps the entry from eviction, re-checks it when it is old.
   void touch(std::uint16_t slot, Instant now) noexcept {
     Entry& entry = entries_[slot];

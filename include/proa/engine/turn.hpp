@@ -248,12 +248,17 @@ void Engine<NicT, AppSide, Policy>::transmit_control() noexcept {
 }
 
 /// A link that came back may lead to another place: the network hears of us, and neighbours prove
-/// themselves.
+/// themselves. Most interruptions are over before anybody looks: they are counted. What nobody
+/// counts, a link that is up for the first time, is announced by every engine that saw it down.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::look_at_link() noexcept {
   link_look_at_ = later(now_, link_look_every);
+  const std::uint64_t counted = nic_->link_interruptions();
   const bool was_up = std::exchange(link_up_, nic_->link_up());
-  if (link_up_ && !was_up) interface_.link_came_up(now_);
+  if (!link_up_) return;
+  const bool grown = std::exchange(link_interruptions_, counted) != counted;
+  if (was_up && !grown) return;
+  interface_.link_came_up(now_, !grown || group_->claim_announcement(counted));
 }
 
 // --- timers, memory, events -------------------------------------------------------------------

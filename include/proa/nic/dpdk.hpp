@@ -111,6 +111,7 @@ class DpdkNic {
   [[nodiscard]] NicCapabilities capabilities() const noexcept;
   [[nodiscard]] NicCounters counters() const noexcept;
   [[nodiscard]] bool link_up() const noexcept;
+  [[nodiscard]] std::uint64_t link_interruptions() const noexcept;
   [[nodiscard]] std::size_t allocate(std::span<Packet> packets) noexcept;
   void release(std::span<Packet> packets) noexcept;
   [[nodiscard]] std::size_t rx_burst(Instant now, std::span<Packet> packets) noexcept;

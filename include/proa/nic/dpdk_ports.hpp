@@ -36,4 +36,7 @@ struct DpdkSeenPort {
 /// empty if it is.
 [[nodiscard]] std::string missing_dpdk_driver(const std::string& driver);
 
+/// How many queue pairs af_xdp has on a kernel's interface: its driver goes by combined channels.
+[[nodiscard]] std::uint16_t xdp_queue_pairs(const std::string& interface);
+
 }  // namespace proa

@@ -46,6 +46,10 @@ concept NicDescribes = requires(const N& nic) {
   noexcept->std::same_as<NicCounters>;
   { nic.link_up() }
   noexcept->std::same_as<bool>;
+  // Times the link was lost or the port set up anew, of the whole port: whoever looks now and then
+  // misses none that was over in between. Cheap, unlike counters().
+  { nic.link_interruptions() }
+  noexcept->std::same_as<std::uint64_t>;
 };
 template <class N>
 concept NicPools = requires(N& nic, std::span<Packet> packets) {
@@ -89,6 +93,7 @@ struct NicArchetype {
   NicCapabilities capabilities() const noexcept { return {}; }
   NicCounters counters() const noexcept { return {}; }
   bool link_up() const noexcept { return true; }
+  std::uint64_t link_interruptions() const noexcept { return 0; }
   std::size_t allocate(std::span<Packet>) noexcept { return 0; }
   void release(std::span<Packet>) noexcept {}
   std::size_t rx_burst(Instant, std::span<Packet>) noexcept { return 0; }

@@ -39,6 +39,9 @@ class PcapTap {
   [[nodiscard]] NicCapabilities capabilities() const noexcept { return inner_.capabilities(); }
   [[nodiscard]] NicCounters counters() const noexcept { return inner_.counters(); }
   [[nodiscard]] bool link_up() const noexcept { return inner_.link_up(); }
+  [[nodiscard]] std::uint64_t link_interruptions() const noexcept {
+    return inner_.link_interruptions();
+  }
   std::size_t allocate(std::span<Packet> out) noexcept { return inner_.allocate(out); }
   void release(std::span<Packet> packets) noexcept { inner_.release(packets); }
   std::size_t wait_descriptors(std::span<int> out) noexcept { return inner_.wait_descriptors(out); }

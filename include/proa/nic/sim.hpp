@@ -250,6 +250,8 @@ class SimPort {
   /// Empties all rings, as a driver's reset does.
   void reset() noexcept {
     for (auto& queue : queues_) {
+      ++queue.counters.resets;
+      ++queue.counters.reopened;
       queue.counters.rx_missed += queue.rx.size();
       for (auto* buffer : queue.rx) network_->give_back(buffer);
       queue.rx.clear();
@@ -316,6 +318,9 @@ class SimNic {
   }
   [[nodiscard]] NicCounters counters() const noexcept { return queue().counters; }
   [[nodiscard]] bool link_up() const noexcept { return port_->link_up_; }
+  [[nodiscard]] std::uint64_t link_interruptions() const noexcept {
+    return queue().counters.link_downs + queue().counters.reopened;
+  }
 
   std::size_t allocate(std::span<Packet> out) noexcept {
     auto& q = queue();

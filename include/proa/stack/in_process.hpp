@@ -79,7 +79,6 @@ class InProcess {
         own.engine.group = std::static_pointer_cast<EngineGroup>(port.companion(
             [&] { return make_group(port.queue_pairs(), options.interface.mtu_bytes); }));
         own.engine.index = nic->capabilities().queue;
-        own.interface.announce = own.engine.index == 0;
       }
     }
     return adopt(std::move(*nic), own);
@@ -150,14 +149,14 @@ class InProcess {
       clock_.sleep_until(until);
     } else {
       if (now - active_at_ < spin_ && !give_way_.oversubscribed()) return;
-      if (engine_.arm_handover() && waiter_.sleep(nic_, clock_(), until))
+      if (engine_.arm_handover() && waiter_.sleep(nic_, clock_(), soon(until)))
         engine_.note_ring_empty_until(clock_() - usual_wake_up);
       engine_.disarm_handover();
     }
   }
   [[nodiscard]] bool arm() noexcept {
     armed_ = side_.empty() && !engine_.needs_turn() && engine_.arm_handover() &&
-             waiter_.arm(nic_, clock_(), engine_.next_timeout());
+             waiter_.arm(nic_, clock_(), soon(engine_.next_timeout()));
     if (!armed_) engine_.disarm_handover();
     return armed_;
   }
@@ -178,9 +177,14 @@ class InProcess {
 
  private:
   static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
+  // Nothing wakes it when the link was lost and came back: it looks.
+  static constexpr Duration longest_sleep = std::chrono::seconds{1};
 
   [[nodiscard]] bool is_here(const IpAddress& local) const noexcept {
     return local.is_unset() || engine_.interface().options().owns(local);
+  }
+  [[nodiscard]] Instant soon(Instant until) noexcept {
+    return std::min(until, later(clock_(), longest_sleep));
   }
   Reason submit(FlowHandle flow, const MessageBlock& block, bool notify,
                 MessageNumber& number) noexcept {

@@ -511,7 +511,7 @@ TEST_CASE("a link that came up is announced, and neighbours are re-checked",
     talk(a, b, now);
     REQUIRE(a.refresh(headers, now) == Reach::ready);
     REQUIRE(control_frame(a, now).empty());
-    a.link_came_up(now);
+    a.link_came_up(now, true);
     CHECK(a.refresh(headers, now) == Reach::ready);  // in use meanwhile
     bool to_everybody = false, to_b = false;
     for (auto frame = control_frame(a, now); !frame.empty(); frame = control_frame(a, now)) {

@@ -112,6 +112,7 @@ struct BurstNic {
   NicCapabilities capabilities() const noexcept { return inner->capabilities(); }
   NicCounters counters() const noexcept { return inner->counters(); }
   bool link_up() const noexcept { return inner->link_up(); }
+  std::uint64_t link_interruptions() const noexcept { return inner->link_interruptions(); }
   std::size_t allocate(std::span<Packet> out) noexcept { return inner->allocate(out); }
   void release(std::span<Packet> packets) noexcept { inner->release(packets); }
   std::size_t wait_descriptors(std::span<int> out) noexcept { return inner->wait_descriptors(out); }

@@ -75,7 +75,8 @@ class FakeMachine {
                         [=](const std::string& driver) -> std::string {
                           return driver == not_installed ? "apt install " + driver : "";
                         },
-                        [&](const NetworkDevice& one) { return files.may_open_vfio(one); }});
+                        [&](const NetworkDevice& one) { return files.may_open_vfio(one); },
+                        [](const std::string&) -> std::uint32_t { return 2; }});
   }
   [[nodiscard]] MachineFacts facts() const { return MachineFiles{root_}.facts(); }
 
@@ -219,6 +220,31 @@ TEST_CASE("the report shows a port DPDK sees with its device, as a table and as 
   CHECK(json.find("\"would_use\":null") != std::string::npos);
 }
 
+TEST_CASE("the report says how many engines each way has queue pairs for") {
+  const FakeMachine machine;
+  machine.interface("ens6", machine.pci("0000:00:06.0", "1d0f", "ec20", "ena"));
+  NicReport report;
+  report.facts = machine.facts();
+  report.choices = machine.choices();
+  const auto says = [&](const std::string& part) {
+    INFO(part);
+    CHECK(nic_report_text(report).find(part) != std::string::npos);
+  };
+  says("address=0000:00:06.0 (as many engines as its driver has queue pairs)\n");
+  says("--nic af_xdp,interface=ens6 (1 to 2 engines)\n");
+  says("--nic af_packet,interface=ens6 (1 to 16 engines)\n");
+  CHECK(nic_report_json(report).find("\"engines_max\":null") != std::string::npos);
+  DpdkSeenPort& port = report.ports.emplace_back();
+  port.device = "0000:00:06.0";
+  port.queue_pairs_max = 8;
+  says("address=0000:00:06.0 (1 to 8 engines)\n");
+  CHECK(nic_report_json(report).find("\"engines_max\":8") != std::string::npos);
+  port.queue_pairs_max = 32;
+  says("address=0000:00:06.0 (1 to 16 engines)\n");
+  port.queue_pairs_max = 1;
+  says("address=0000:00:06.0 (one engine)\n");
+}
+
 TEST_CASE("a PCI device that is no network device, and one nobody knows, are no ways to anywhere") {
   const FakeMachine machine;
   const std::string disk = machine.pci("0000:00:02.0", "1af4", "1042", "virtio-pci");
@@ -242,7 +268,8 @@ TEST_CASE("the example configurations for clouds are configurations") {
     const auto checked = check_config(*config);
     if (!checked) FAIL(checked.error());
     // Its document tells the rest.
-    CHECK(fs::exists(fs::path{entry.path()}.replace_extension(".md")));
+    const std::string cloud = entry.path().stem().string();
+    CHECK(fs::exists(clouds / (cloud.substr(0, cloud.find('-')) + ".md")));
   }
-  CHECK(count == 3);
+  CHECK(count == 4);
 }

@@ -29,10 +29,17 @@ class Port<SimNic> {
       return tl::unexpected{std::string{"every queue pair is taken; open more of them"}};
     return port_->nic(next_++);
   }
+  std::uint16_t queue_pairs() const { return static_cast<std::uint16_t>(port_->queue_count()); }
+  template <class Make>
+  std::shared_ptr<void> companion(Make&& make) {
+    if (!companion_) companion_ = make();
+    return companion_;
+  }
 
  private:
   SimPort* port_;
   std::uint32_t next_ = 0;
+  std::shared_ptr<void> companion_;
 };
 
 }  // namespace proa
