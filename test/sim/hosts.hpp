@@ -94,6 +94,7 @@ struct HostsOptions {
   std::uint32_t hosts = 2;
   std::uint32_t apps = 1;
   std::uint32_t mtu_bytes = 9000;
+  bool ipv6 = false;  // else IPv4
   std::uint32_t flows_max = 1024;
   std::uint64_t receive_bytes = std::uint64_t{64} << 20U;
   std::uint32_t message_bytes_max = 8U << 20U;
@@ -110,7 +111,7 @@ class Hosts {
 
   struct Host {
     Host(Hosts& world, std::uint32_t index, std::uint32_t life)
-        : address(IpAddress::v4(0x0a00'0001U + index)),
+        : address(world.address_of(index)),
           port(world.network_, world.port_options(index)),
           nic(port, watch),
           side(world.options_.apps, {std::uint64_t{1} << 16U, world.options_.receive_bytes,
@@ -139,6 +140,12 @@ class Hosts {
   }
   [[nodiscard]] Instant now() const noexcept { return now_; }
   [[nodiscard]] SimNetwork& network() noexcept { return network_; }
+  /// Also of hosts that there are not.
+  [[nodiscard]] IpAddress address_of(std::uint32_t index) const noexcept {
+    IpAddress out{{0xfd}};
+    out.octets[15] = static_cast<std::uint8_t>(index + 1);
+    return options_.ipv6 ? out : IpAddress::v4(0x0a00'0001U + index);
+  }
 
   /// Lets things happen until `done` or `limit`; true if done.
   template <class Done>
@@ -237,7 +244,7 @@ class Hosts {
   [[nodiscard]] EngineOptions engine_options(std::uint32_t index, std::uint32_t life) const {
     InterfaceOptions at;
     at.mac = port_options(index).mac;
-    at.addresses = {{IpAddress::v4(0x0a00'0001U + index), 24}};
+    at.addresses = {{address_of(index), static_cast<std::uint8_t>(options_.ipv6 ? 64 : 24)}};
     at.mtu_bytes = options_.mtu_bytes;
     EngineOptions out = options_.engine;
     out.interface = InterfacePlan::make(at).value();

@@ -6,9 +6,12 @@
 #include <span>
 
 #include <proa/base/prng.hpp>
-#include <proa/engine/header_template.hpp>
 #include <proa/nic/sim.hpp>
+#include <proa/wire/ethernet.hpp>
 #include <proa/wire/header.hpp>
+#include <proa/wire/ip.hpp>
+#include <proa/wire/ipv6.hpp>
+#include <proa/wire/udp.hpp>
 
 namespace proa::sim {
 
@@ -23,8 +26,9 @@ struct UnrulyFaults {
 /// Its repetitions leave with some later burst, so that a world need not ask it for its next event.
 class UnrulyNic : public SimNic {
  public:
-  UnrulyNic(SimPort& port, const UnrulyFaults& faults, std::uint64_t seed) noexcept
-      : SimNic(port.nic()), faults_(faults), prng_(seed) {}
+  UnrulyNic(SimPort& port, std::uint32_t queue, const UnrulyFaults& faults,
+            std::uint64_t seed) noexcept
+      : SimNic(port, queue), faults_(faults), prng_(seed) {}
   UnrulyNic(const UnrulyNic&) = delete;
   UnrulyNic& operator=(const UnrulyNic&) = delete;
   ~UnrulyNic() { behave(); }
@@ -59,15 +63,26 @@ class UnrulyNic : public SimNic {
 
   /// For whom a packet is stays readable: it is dropped for its checksum and nothing else.
   void corrupt(Packet& packet) noexcept {
-    constexpr std::size_t from = frame_header_bytes + PacketHeader::size;
-    const auto bytes = packet.bytes();
-    if (bytes.size() <= from || load_be<std::uint16_t>(bytes.data() + 12) != ether_type_ipv4)
-      return;
-    bytes[from + prng_.below(bytes.size() - from)] ^= std::byte{1} << prng_.below(8);
+    const MutableBytes body = body_of(packet.bytes());
+    if (body.empty()) return;
+    body[prng_.below(body.size())] ^= std::byte{1} << prng_.below(8);
     ++corrupted_;
   }
+  /// What is behind Proa's header, whatever the family and with a tag or without; else nothing.
+  [[nodiscard]] static MutableBytes body_of(MutableBytes frame) noexcept {
+    const auto ethernet = parse_ethernet(frame);
+    if (!ethernet) return {};
+    const bool v4 = ethernet->type == EtherType::ipv4;
+    if (!v4 && ethernet->type != EtherType::ipv6) return {};
+    const auto ip = v4 ? parse_ipv4(ethernet->payload) : parse_ipv6(ethernet->payload);
+    constexpr std::size_t headers = udp_header_bytes + PacketHeader::size;
+    if (!ip || ip->protocol != static_cast<std::uint8_t>(IpProtocol::udp) ||
+        ip->payload.size() <= headers)
+      return {};
+    const auto at = static_cast<std::size_t>(ip->payload.data() - frame.data());
+    return frame.subspan(at + headers, ip->payload.size() - headers);
+  }
 
-  static constexpr std::uint16_t ether_type_ipv4 = 0x0800;
   UnrulyFaults faults_;
   Prng prng_;
   std::uint64_t corrupted_ = 0;

@@ -43,6 +43,7 @@ struct SimPortOptions {
   bool promiscuous = false;
   SimRss rss = SimRss::opaque;
   SimLinkOptions link{};
+  friend bool operator==(const SimPortOptions&, const SimPortOptions&) = default;
 };
 
 /// Ports with fixed MAC addresses (a cloud's fabric) or a switch that learns and floods.
@@ -242,6 +243,8 @@ class SimPort {
     link_up_ = up;
   }
   void set_link(const SimLinkOptions& link) noexcept { options_.link = link; }
+  /// Who has more of them out gives them back first.
+  void set_pool(std::uint32_t packets) noexcept { options_.pool_packets = packets; }
   /// A new hash and a new secret: flows change queues.
   void set_rss(SimRss rss) noexcept {
     options_.rss = rss;
