@@ -216,7 +216,9 @@ TEST_CASE("Swift and Cubic at round trips of 40 us beside longer ones, queue of 
         const Shares got = with_longer(kind, longer, seed);
         CAPTURE(kind, longer.count(), seed);
         CHECK(got.goodput >= 0.85);
-        CHECK(std::min(got.parts[0], got.parts[1]) >= 0.2);
+        // CUBIC below RFC 9438's cubic region grows as Reno does: by packets per round trip.
+        const double least = kind == CongestionKind::swift ? 0.2 : 0.1;
+        CHECK(std::min(got.parts[0], got.parts[1]) >= least);
       }
   }
 }
