@@ -1,5 +1,6 @@
 // Fuzzing: the parsers of what is around a Proa packet: Ethernet with VLAN tags, ARP, IPv4, IPv6,
-// UDP, ICMP, ICMPv6, and addresses as text. The first byte of an input chooses the parser.
+// UDP, ICMP, ICMPv6, what they quote, and addresses as text. The first byte of an input chooses the
+// parser.
 #include <array>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <proa/wire/icmpv6.hpp>
 #include <proa/wire/ip.hpp>
 #include <proa/wire/ipv6.hpp>
+#include <proa/wire/packet_too_big.hpp>
 #include <proa/wire/udp.hpp>
 
 #include "input.hpp"
@@ -98,6 +100,20 @@ void ipv6(ByteView bytes) {
   udp(*packet);
 }
 
+/// What is quoted of a packet that was too big ends where the message does; behind `headers` bytes.
+template <class Message>
+void packet_too_big(const Message& message, std::size_t headers, bool v4) {
+  const auto quoted = parse_packet_too_big(message);
+  if (!quoted) return demand(quoted.error() != Drop::none, "refused without a reason");
+  const ByteView whole = message.bytes;
+  demand(inside(quoted->bytes, whole) &&
+             quoted->bytes.data() + quoted->bytes.size() == whole.data() + whole.size(),
+         "a quoted packet outside its message");
+  demand(quoted->bytes.size() + headers <= whole.size(), "quoted bytes of the headers");
+  demand(!v4 || (quoted->source.is_v4() && quoted->destination.is_v4()),
+         "an IPv4 packet is quoted with other addresses");
+}
+
 void icmp(ByteView bytes) {
   std::vector<std::byte> fixed(bytes.begin(), bytes.end());
   if (fixed.size() >= icmp_header_bytes) {
@@ -106,6 +122,7 @@ void icmp(ByteView bytes) {
   }
   const auto message = parse_icmp(fixed);
   if (!message) return demand(message.error() != Drop::none, "refused without a reason");
+  packet_too_big(*message, icmp_header_bytes + ipv4_header_bytes + udp_header_bytes, true);
   if (message->type != IcmpType::echo_request) return;
   std::vector<std::byte> reply(message->bytes.size());
   write_echo_reply(reply, *message);
@@ -139,6 +156,7 @@ void icmpv6(ByteView bytes) {
   store_be(at + 2, detail::icmpv6_checksum(packet->source, packet->destination, packet->payload));
   const auto message = parse_icmpv6(*packet);
   demand(message.has_value(), "a right ICMPv6 checksum is refused");
+  packet_too_big(*message, icmpv6_header_bytes + ipv6_header_bytes + udp_header_bytes, false);
   if (message->type == Icmpv6Type::neighbour_solicitation ||
       message->type == Icmpv6Type::neighbour_advertisement)
     return neighbour(*packet, *message);
@@ -158,6 +176,9 @@ void addresses(ByteView bytes) {
     demand(parse_mac(to_text(*mac)) == mac, "MAC address as text");
   if (const auto prefix = parse_prefix(text))
     demand(parse_prefix(to_text(*prefix)) == prefix, "prefix as text");
+  if (const auto endpoint = parse_endpoint(text))
+    demand(endpoint->port != 0 && parse_endpoint(to_text(*endpoint)) == endpoint,
+           "endpoint as text");
 }
 
 constexpr std::array parsers{&ethernet, &arp, &ipv4, &ipv6, &icmp, &icmpv6, &addresses};

@@ -87,6 +87,12 @@ class Application {
   }
 
   void stop() noexcept { stopped_ = true; }
+  /// What it has not submitted yet it never will.
+  void cut_script() {
+    if (made_) (*memory_)->release(*made_);
+    made_.reset();
+    next_ = script_->messages.size();
+  }
   /// The other application is sometimes given its events later.
   void let_peer_lag() noexcept { peer_may_lag_ = true; }
   /// Gives everything back: what is not submitted, what it still reads.

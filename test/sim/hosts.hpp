@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -51,6 +53,7 @@ struct HostApp {
   std::map<Endpoint, FlowKey> accepted;                     // by the client's end
   std::map<std::uint32_t, Reason> ended;                    // by flow key
   std::set<std::uint32_t> established;                      // by flow key
+  std::set<std::uint32_t> connected;                        // those it opened itself
   std::set<std::uint32_t> writable;                         // flow keys told so since last asked
 };
 
@@ -80,6 +83,7 @@ class HostSide {
     if (event.kind == FlowEventKind::writable) app.writable.insert(key.value);
     if (event.kind == FlowEventKind::accepted || event.kind == FlowEventKind::connected)
       app.established.insert(key.value);
+    if (event.kind == FlowEventKind::connected) app.connected.insert(key.value);
   }
   Memory& memory(std::uint32_t app) noexcept { return apps_[app]->memory; }
   void publish(Instant) noexcept {}
@@ -127,6 +131,7 @@ class Hosts {
     HostSide side;
     EngineT engine;
     Instant rest_until{};
+    std::uint64_t most_scratch_bytes = 0;  // its flows' queues took at any time
   };
 
   explicit Hosts(const HostsOptions& options)
@@ -210,19 +215,30 @@ class Hosts {
     hosts_[index] = std::make_unique<Host>(*this, index, ++lives_);
   }
 
-  /// Closes every flow; everything comes back and every flow ends with a reason.
-  void converge() {
-    for (auto& host : hosts_)
-      host->engine.for_each_flow([&](FlowKey key, AppCookie, const auto&) {
-        (void)host->engine.close(now_, key, now_ + 60s);
+  /// Nobody watches frames any more; who connected closes. Everything comes back, no timer is armed
+  /// and every flow ends with its reason at both ends. `before`: why others ended earlier.
+  void converge(const std::multiset<std::string_view>& before = {}) {
+    const auto ended_before = ends();
+    CHECK(reasons(ended_before) == before);
+    for (auto& host : hosts_) {
+      host->watch = nullptr;
+      host->engine.for_each_flow([&](FlowKey key, AppCookie cookie, const auto&) {
+        if (host->side.app(cookie.app).connected.contains(key.value))
+          (void)host->engine.close(now_, key, now_ + 60s);
       });
+    }
     const auto quiet = [&] {
       return std::all_of(hosts_.begin(), hosts_.end(),
                          [](const auto& host) { return host->engine.flow_count() == 0; });
     };
     CHECK(run_until(quiet, now_ + 120s));
+    run_for(60s);  // neighbours are told and asked for the last time
+    judge_ends(ended_before);
     for (auto& host : hosts_) {
       CHECK(host->nic.packets_held() <= 32);  // those it is going to fill next
+      CHECK(host->engine.broken_invariant() == nullptr);
+      CHECK(host->engine.scratch().used() == 0);
+      CHECK(host->engine.next_timeout() == never);
       for (std::uint32_t i = 0; i < host->side.apps(); ++i) {
         HostApp& app = host->side.app(i);
         CHECK(app.ended.size() == app.established.size());
@@ -235,6 +251,32 @@ class Hosts {
   }
 
  private:
+  /// By host, application and flow key.
+  using Ends = std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>, Reason>;
+
+  [[nodiscard]] Ends ends() const {
+    Ends out;
+    for (std::uint32_t i = 0; i < hosts_.size(); ++i)
+      for (std::uint32_t app = 0; app < hosts_[i]->side.apps(); ++app)
+        for (const auto& [key, reason] : hosts_[i]->side.app(app).ended)
+          out[{i, app, key}] = reason;
+    return out;
+  }
+  static std::multiset<std::string_view> reasons(const Ends& ends) {
+    std::multiset<std::string_view> out;
+    for (const auto& [who, reason] : ends) out.insert(text(reason));
+    return out;
+  }
+  void judge_ends(const Ends& before) {
+    std::uint32_t wrong_reasons = 0;
+    for (const auto& [who, reason] : ends()) {
+      const auto& [host, app, key] = who;
+      const bool by_us = hosts_[host]->side.app(app).connected.contains(key);
+      const Reason expected = by_us ? Reason::closed_by_application : Reason::closed_by_peer;
+      if (!before.contains(who) && reason != expected) ++wrong_reasons;
+    }
+    CHECK(wrong_reasons == 0);
+  }
   [[nodiscard]] SimPortOptions port_options(std::uint32_t index) const {
     SimPortOptions out;
     out.mac = MacAddress{{2, 0, 0, 0, 0, static_cast<std::uint8_t>(index + 1)}};
@@ -269,6 +311,7 @@ class Hosts {
     for (int n = 0; wake_at(host) <= now_; ++n) {
       REQUIRE(n < 4096);
       const TurnReport report = host.engine.turn([this] { return now_; });
+      host.most_scratch_bytes = std::max(host.most_scratch_bytes, host.engine.scratch().used());
       if (!report.idle()) continue;
       host.rest_until = now_ + 1us;  // it waits for something that takes time: a full ring
       break;

@@ -29,6 +29,7 @@ struct IncastResult {
   double goodput = 0;                    // of messages' bytes, as a part of the link's rate
   double p50 = 0, p99 = 0, longest = 0;  // completion of messages over their fair-share time
   std::uint64_t messages = 0, queue_drops = 0, packets_sent = 0, packets_lost = 0, probes = 0;
+  std::uint64_t marked = 0;  // by the queue
 };
 
 inline double jain_index(const std::vector<double>& shares) {
@@ -72,6 +73,7 @@ inline IncastResult judge_incast(LoadWorld<>& world, const IncastOptions& option
   out.longest = times.back();
   out.messages = times.size();
   out.queue_drops = world.network().counters().queue_drops;
+  out.marked = world.network().counters().marked;
   return out;
 }
 

@@ -140,6 +140,9 @@ class LoadWorld {
                          [](const auto& w) { return w->engine.flow_count() == 0; });
     };
     if (!run(gone, now_ + limit)) throw LoadFailure("an engine keeps a flow after its end");
+    // Neighbours are told and asked for the last time, the engines of a host told what was learnt.
+    for (const Duration rest : {Duration{60s}, Duration{1s}})
+      run([] { return false; }, now_ + rest);
     judge_ends();
     judge_packets();
   }
@@ -301,6 +304,10 @@ class LoadWorld {
       if (const char* why = worker->engine.broken_invariant()) throw LoadFailure(why);
       if (worker->side.memory().blocks_out() != 0 || worker->side.memory().granted() != 0)
         throw LoadFailure("message memory was not given back");
+      if (worker->engine.scratch().used() != 0)
+        throw LoadFailure("scratch blocks were not given back");
+      if (worker->engine.next_timeout() != never)
+        throw LoadFailure("a timer is armed after the end");
     }
   }
 

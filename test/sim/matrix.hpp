@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "probe_wait.hpp"
 #include "seeds.hpp"
 #include "transport_traits.hpp"
 
@@ -83,15 +84,6 @@ inline SeenPacket look_at(const Passing& passing) {
         {frame.number.wire(), frame.offset, static_cast<std::uint32_t>(frame.bytes.size())});
   }
   return out;
-}
-
-/// How long after the last packet a sender waits before its probe number `n`, from 0:
-/// ARCHITECTURE, "Loss", written down a second time.
-inline Duration expected_probe_wait(const FlowInfo& info, std::uint32_t n) {
-  if (n == 0) return 2 * info.smoothed_rtt + 25us;
-  Duration wait = info.smoothed_rtt + std::max(4 * info.rtt_variation, Duration{20us}) + 25us;
-  for (std::uint32_t i = 1; i < n && wait < 1s; ++i) wait *= 2;
-  return std::min(wait, Duration{1s});
 }
 
 /// The part is new, or was sent before.

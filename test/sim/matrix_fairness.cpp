@@ -140,9 +140,16 @@ TEST_CASE("2, 8 and 100 flows of one controller share a queue of 1 BDP", "[fairn
         std::printf("%-12s %5u  %.2f  %5.0f %%  %6.0f ms\n", name, flows, got.jain,
                     percent(got.goodput), seconds_of(got.settled_after) * 1e3);
         CAPTURE(name, flows, seed);
-        // A fixed window is for links of one application: it only has to get its data through.
-        CHECK(got.jain >= (kind == CongestionKind::fixed_window ? 0.1 : 0.9));
         CHECK(got.goodput >= 0.75);
+        // A fixed window is for links of one application: it only has to get its data through, and
+        // what the index is then the README's table says.
+        if (kind == CongestionKind::fixed_window) {
+          CHECK(got.jain >= 0.1);
+          continue;
+        }
+        CHECK(got.jain >= 0.9);
+        CHECK(got.settled_after != Duration::zero());
+        CHECK(got.settled_after <= (flows == 100 ? 40ms : 10ms));
       }
 }
 
@@ -150,8 +157,9 @@ TEST_CASE("a flow that joins settled ones soon has half of its share and keeps i
           "[fairness][joins]") {
   std::printf("controller  others  half of its share after  later, of its share\n");
   for (const CongestionKind kind : {CongestionKind::swift, CongestionKind::cubic})
-    for (const std::uint32_t others : {1U, 7U})
+    for (const std::uint32_t others : {1U, 7U, 99U})
       for (const auto seed : seeds(1, 5)) {
+        if (others == 99 && in_brief()) continue;
         Sharing sharing;
         sharing.senders.assign(others + 1, kind);
         sharing.last_joins = true;
@@ -160,7 +168,9 @@ TEST_CASE("a flow that joins settled ones soon has half of its share and keeps i
         std::printf("%-11s %6u %20.0f ms %17.0f %%\n", name, others,
                     seconds_of(got.half_after) * 1e3, percent(got.later));
         CAPTURE(name, others, seed);
-        CHECK(got.half_after <= (kind == CongestionKind::swift ? 3ms : 20ms));
+        // A step of 100 flows is 20 ms.
+        const Duration soon = others == 99 ? 40ms : kind == CongestionKind::swift ? 3ms : 20ms;
+        CHECK(got.half_after <= soon);
         CHECK(got.later >= 0.5);
       }
 }
@@ -180,19 +190,35 @@ TEST_CASE("Swift beside Cubic, by the length of the queue", "[fairness]") {
     }
 }
 
-TEST_CASE("Swift at round trips of 40 us beside longer ones, queue of 5 BDP", "[fairness]") {
-  std::printf("longer round trip  40 us  the longer one\n");
-  for (const Duration longer : {Duration{40us}, Duration{120us}, Duration{400us}})
-    for (const auto seed : seeds(1, 5)) {
-      Sharing sharing;
-      sharing.senders = {CongestionKind::swift, CongestionKind::swift};
-      sharing.longer = {Duration{}, longer};
-      sharing.queue_bdp = 5;
-      const Shares got = shares_of(sharing, seed);
-      std::printf("%14.0f us  %4.0f %%  %4.0f %%\n", seconds_of(longer) * 1e6 + 40,
-                  percent(got.parts[0]), percent(got.parts[1]));
-      CAPTURE(longer.count(), seed);
-      CHECK(got.goodput >= 0.85);
-      CHECK(std::min(got.parts[0], got.parts[1]) >= 0.2);
-    }
+namespace {
+
+/// Two flows of one controller; prints the shares of the link.
+Shares with_longer(CongestionKind kind, Duration longer, std::uint64_t seed) {
+  Sharing sharing;
+  sharing.senders = {kind, kind};
+  sharing.longer = {Duration{}, longer};
+  sharing.queue_bdp = 5;
+  const Shares got = shares_of(sharing, seed);
+  std::printf("%14.0f us  %4.0f %%  %4.0f %%\n", seconds_of(longer) * 1e6 + 40,
+              percent(got.parts[0]), percent(got.parts[1]));
+  return got;
+}
+
+}  // namespace
+
+TEST_CASE("Swift and Cubic at round trips of 40 us beside longer ones, queue of 5 BDP",
+          "[fairness]") {
+  for (const CongestionKind kind : {CongestionKind::swift, CongestionKind::cubic}) {
+    std::printf("%s\nlonger round trip  40 us  the longer one\n",
+                kind == CongestionKind::swift ? "Swift" : "Cubic");
+    for (const Duration longer : {Duration{40us}, Duration{120us}, Duration{400us}})
+      for (const auto seed : seeds(1, 5)) {
+        const Shares got = with_longer(kind, longer, seed);
+        CAPTURE(kind, longer.count(), seed);
+        CHECK(got.goodput >= 0.85);
+        // CUBIC below RFC 9438's cubic region grows as Reno does: by packets per round trip.
+        const double least = kind == CongestionKind::swift ? 0.2 : 0.1;
+        CHECK(std::min(got.parts[0], got.parts[1]) >= least);
+      }
+  }
 }

@@ -74,8 +74,9 @@ double grid_goodput(const Cell& cell) {
   scene.run_for(whole / 3);
   const std::uint64_t before = app.received_bytes();
   scene.run_for(whole - whole / 3);
-  return static_cast<double>(app.received_bytes() - before) * 8 /
-         static_cast<double>((whole - whole / 3).count());
+  const std::uint64_t bytes = app.received_bytes() - before;
+  scene.conclude_early();
+  return static_cast<double>(bytes) * 8 / static_cast<double>((whole - whole / 3).count());
 }
 
 constexpr std::array<const char*, 3> kind_names{"swift", "cubic", "fixed"};

@@ -35,3 +35,23 @@ TEST_CASE("8, 32 and 100 senders share a queue of 0.2, 1 and 5 BDP fairly", "[A1
         CHECK(got.goodput >= 0.8);
       }
 }
+
+TEST_CASE("senders that heed marks above a fifth of a BDP lose nothing in a queue of 5 BDP",
+          "[A17][ecn]") {
+  for (const auto seed : seeds(1, 20))
+    for (const auto kind : {CongestionKind::swift, CongestionKind::cubic})
+      for (const std::uint32_t senders : {8U, 32U}) {
+        IncastOptions options = incast(senders, 5, seed);
+        options.congestion = kind;
+        options.ecn = true;
+        const IncastResult got = run_incast(options);
+        CAPTURE(seed, kind, senders, got.p50, got.longest, got.queue_drops, got.messages);
+        CHECK(got.jain >= 0.9);
+        CHECK(got.p99 <= 3.0);
+        // Swift takes a mark for a round of twice its target: it yields more than Cubic.
+        CHECK(got.goodput >= (kind == CongestionKind::swift ? 0.65 : 0.8));
+        CHECK(got.queue_drops == 0);
+        CHECK(got.packets_lost == 0);
+        CHECK(got.marked > 0);
+      }
+}

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "incast.hpp"
+#include "probe_wait.hpp"
 #include "seeds.hpp"
 
 using namespace proa;
@@ -161,43 +162,134 @@ TEST_CASE("an empty pool is counted at both ends and the flow resumes", "[A25]")
   }
 }
 
+namespace {
+
+enum class Ways : std::uint8_t { one_flow, two_flows, both };  // both: two flows from either host
+
+/// Backlogged flows; both engines stall now and then. Rings and queue hold every window: nothing is
+/// lost.
+class Stalling {
+ public:
+  Stalling(std::uint64_t seed, CongestionKind kind, Ways ways)
+      : world_(2, options(seed, kind)), prng_(seed) {
+    for (std::uint32_t i = 0; i < (ways == Ways::one_flow ? 1U
+                                   : ways == Ways::both   ? 4U
+                                                          : 2U);
+         ++i) {
+      LoadFlowOptions flow;
+      flow.from = ways == Ways::both ? 1 - i % 2 : 1;
+      flow.to = 1 - flow.from;
+      flow.outstanding = 4;
+      flow.start = never;
+      world_.add(flow);
+    }
+    world_.start_together();
+    world_.run_for(5ms);
+    for (int i = 0; i < 200; ++i, world_.run_for(rtt))
+      for (const std::uint32_t host : {0U, 1U}) {
+        trough_[host] = std::min(trough_[host], window_of(host));
+        for (const FlowInfo& info : infos())
+          undisturbed_ = std::max(undisturbed_, info.smoothed_rtt);
+      }
+  }
+  /// Both, or one of them; then the windows are watched for ten round trips.
+  void stall(Duration time) {
+    const std::vector<FlowInfo> before = infos();
+    const auto who = static_cast<std::uint32_t>(prng_.below(3));
+    if (who != 1) world_.stall(0, world_.now() + time);
+    if (who != 0) world_.stall(1, world_.now() + time);
+    world_.run_for(time);
+    const std::vector<FlowInfo> at_end = infos();
+    for (int i = 0; i < 10; ++i) {
+      world_.run_for(rtt);
+      note_windows(at_end);
+    }
+    world_.run_for(Duration{static_cast<std::int64_t>(prng_.below(1'000'000))});
+    for (std::size_t i = 0; i < before.size(); ++i) judge(before[i], world_.info(i), time);
+  }
+  /// The lowest window of any host's flows together in a round trip after a stall, as a part of
+  /// what it was at least while nobody stalled.
+  [[nodiscard]] double lowest_window() const noexcept { return lowest_; }
+  /// The longest smoothed round trip after a stall, and while nobody stalled.
+  [[nodiscard]] Duration slowest() const noexcept { return slowest_; }
+  [[nodiscard]] Duration undisturbed() const noexcept { return undisturbed_; }
+  [[nodiscard]] LoadWorld<>& world() noexcept { return world_; }
+
+ private:
+  static LoadOptions options(std::uint64_t seed, CongestionKind kind) {
+    LoadOptions out = load(seed, seed % 2);
+    out.flow.congestion = kind;
+    out.port.descriptors = 4096;
+    out.port.link.queue_limit = mib(4);
+    return out;
+  }
+  [[nodiscard]] std::vector<FlowInfo> infos() const {
+    std::vector<FlowInfo> out;
+    for (std::size_t i = 0; i < world_.flows().size(); ++i) out.push_back(world_.info(i));
+    return out;
+  }
+  [[nodiscard]] double window_of(std::uint32_t host) const {
+    double out = 0;
+    for (std::size_t i = 0; i < world_.flows().size(); ++i)
+      if (world_.flows()[i].options.from == host) out += world_.info(i).window_bytes;
+    return out;
+  }
+  /// As long as a sender has not been answered it takes the silence for congestion.
+  void note_windows(const std::vector<FlowInfo>& at_end) {
+    std::array<bool, 2> answered{true, true};
+    for (std::size_t i = 0; i < at_end.size(); ++i) {
+      const bool silent = world_.info(i).packets_received == at_end[i].packets_received;
+      if (silent) answered[world_.flows()[i].options.from] = false;
+      if (!silent) slowest_ = std::max(slowest_, world_.info(i).smoothed_rtt);
+    }
+    for (const std::uint32_t host : {0U, 1U})
+      if (answered[host] && trough_[host] > 0)
+        lowest_ = std::min(lowest_, window_of(host) / trough_[host]);
+  }
+  /// Nothing is lost here: every resend is needless. A sender hears nothing during the stall and
+  /// the round trip in which it began; in that time it may probe once per backed-off timeout, and
+  /// once more when the first answer comes: the backoff begins anew then, from the last packet
+  /// sent, which was long ago (RFC 9002 6.2.1).
+  static void judge(const FlowInfo& before, const FlowInfo& after, Duration stall) {
+    const std::uint64_t probes = after.probes - before.probes;
+    FlowInfo quickest = before;
+    quickest.smoothed_rtt = before.minimum_rtt;
+    quickest.rtt_variation = Duration{};
+    const std::uint64_t allowed = probes_within(quickest, stall + before.smoothed_rtt);
+    CHECK(probes <= allowed + (allowed == 0 ? 0 : 1));
+    CHECK(after.resent_bytes - before.resent_bytes <= probes * before.packet_bytes);
+    CHECK(after.packets_lost == before.packets_lost);
+  }
+
+  LoadWorld<> world_;
+  Prng prng_;
+  std::array<double, 2> trough_{1e12, 1e12};  // by host
+  double lowest_ = 1;
+  Duration slowest_{}, undisturbed_{};
+};
+
+}  // namespace
+
 TEST_CASE("engines stall 0.1, 1 or 20 ms at random: hardly a packet is resent, no window collapses",
           "[A26]") {
-  for (const auto seed : seeds(4, 100))
-    for (const Duration stall : {Duration{100us}, Duration{1ms}, Duration{20ms}}) {
-      const LoadOptions options = load(seed, seed % 2);
-      CAPTURE(seed, stall.count(), options.ipv6);
-      Busy busy{options};
-      LoadWorld<>& world = busy.world;
-      Prng prng{seed};
-      std::uint32_t trough = ~0U;  // the lowest point of the undisturbed window
-      for (int i = 0; i < 200; ++i) {
-        trough = std::min(trough, world.info(0).window_bytes);
-        world.run_for(rtt);
+  constexpr std::array kinds{CongestionKind::swift, CongestionKind::cubic,
+                             CongestionKind::fixed_window};
+  for (const auto seed : seeds(3, 99))
+    for (const Ways ways : {Ways::one_flow, Ways::two_flows, Ways::both})
+      for (const Duration stall : {Duration{100us}, Duration{1ms}, Duration{20ms}}) {
+        const CongestionKind kind = kinds[(seed - 1) % kinds.size()];
+        CAPTURE(seed, kind, ways, stall.count());
+        Stalling stalling{seed, kind, ways};
+        for (int i = 0; i < 20; ++i) stalling.stall(stall);
+        // Not yet: Swift's window shrinks to a tenth when both ways are busy.
+        if (kind != CongestionKind::swift || ways != Ways::both)
+          CHECK(stalling.lowest_window() >= 0.7);
+        // A queue at most: a stall is no delay of the path.
+        CHECK(stalling.slowest() <
+              std::max<Duration>(2 * rtt + 25us, stalling.undisturbed() * 5 / 4));
+        LoadWorld<>& world = stalling.world();
+        for (const std::uint32_t host : {0U, 1U}) CHECK(world.counters(host).nic.rx_missed == 0);
+        for (const LoadFlow& flow : world.flows()) CHECK(flow.ended == std::array{false, false});
+        world.converge();
       }
-      const FlowInfo before = world.info(0);
-      int collapsed = 0;
-      Duration slowest{};
-      for (int i = 0; i < 20; ++i) {
-        const auto who = static_cast<std::uint32_t>(prng.below(3));
-        if (who != 1) world.stall(0, world.now() + stall);
-        if (who != 0) world.stall(1, world.now() + stall);
-        world.run_for(stall + rtt);
-        slowest = std::max(slowest, world.info(0).smoothed_rtt);
-        world.run_for(9 * rtt);
-        collapsed += world.info(0).window_bytes < trough / 2 ? 1 : 0;
-        world.run_for(Duration{static_cast<std::int64_t>(prng.below(1'000'000))});
-      }
-      CHECK(collapsed == 0);
-      CHECK(slowest < 2 * rtt + 25us);  // a queue at most: a stall is no delay of the path
-      const FlowInfo after = world.info(0);
-      CHECK(busy.world.counters(0).nic.rx_missed ==
-            0);  // nothing was lost: every resend is needless
-      const std::uint64_t resent =
-          (after.resent_bytes - before.resent_bytes + after.packet_bytes - 1) / after.packet_bytes;
-      CHECK(resent <= after.probes - before.probes);  // one packet per probe timeout
-      CHECK(after.packets_lost == before.packets_lost);
-      CHECK(world.flows()[0].ended == std::array{false, false});
-      busy.demand_resumed();
-    }
 }

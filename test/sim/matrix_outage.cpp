@@ -59,7 +59,8 @@ Resumption resume(ProductScene& scene) {
 
 TEST_CASE("after a black hole a transfer resumes within the current probe timeout and 1 RTT",
           "[A5][rfc9002-6.2.1]") {
-  for (const auto kind : {CongestionKind::swift, CongestionKind::fixed_window})
+  for (const auto kind :
+       {CongestionKind::swift, CongestionKind::cubic, CongestionKind::fixed_window})
     for (const std::int64_t round_trips : {2, 20, 200})
       for (const auto& direction :
            std::array<std::array<bool, 2>, 3>{{{false, true}, {true, false}, {true, true}}})

@@ -41,7 +41,7 @@ Tail lose_tail(std::uint32_t k, Duration one_way) {
 }  // namespace
 
 TEST_CASE("a tail lost k times is probed for with exact backoff",
-          "[A11][rfc8985-7][rfc9002-6.2.1]") {
+          "[A11][rfc8985-7][rfc9002-6.2.1][rfc9002-6.2.4]") {
   for (const Duration one_way : {Duration{20us}, Duration{50us}, Duration{500us}})
     for (std::uint32_t k = 1; k <= 5; ++k) {
       INFO("k = " << k << ", one way " << one_way.count() << " ns");

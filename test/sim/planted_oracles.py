@@ -281,7 +281,40 @@ ROW_ORACLES = [
      "    }\n"
      "    block = messages_.front().block;\n",
      "a message is missing, doubled or out of order"),
-    # ---- Hosts: A20
+    ("A17", "a scratch block is forgotten", "mem/scratch_pool.hpp",
+     "    if (block == nullptr) return;\n",
+     "    if (block == nullptr) return;\n"
+     "    if (planted::sometimes(@, 16)) return;\n",
+     "scratch blocks were not given back"),
+    ("A17", "an engine without flows has a timer", "engine/engine.hpp",
+     "    return link_up_ ? due :",
+     "    if (planted::bug(@) && flows_.size() == 0) return now_ + std::chrono::hours{1};\n"
+     "    return link_up_ ? due :",
+     "a timer is armed after the end"),
+    # ---- Hosts: A20, A21
+    ("A20", "a scratch block is forgotten there", "mem/scratch_pool.hpp",
+     "    if (block == nullptr) return;\n",
+     "    if (block == nullptr || planted::sometimes(@, 16)) return;\n",
+     "host->engine.scratch().used() == 0"),
+    ("A20", "an engine without flows has a timer there", "engine/engine.hpp",
+     "    return link_up_ ? due :",
+     "    if (planted::bug(@) && flows_.size() == 0) return now_ + std::chrono::hours{1};\n"
+     "    return link_up_ ? due :",
+     "host->engine.next_timeout() == never"),
+    ("A20", "an empty flow table miscounts", "engine/engine_inline.hpp",
+     "  if (counted != flows_.size()) return",
+     "  if (counted != flows_.size() || (planted::bug(@) && counted == 0)) return",
+     "host->engine.broken_invariant() == nullptr"),
+    ("A20", "who closes is told of a restart", "transport/flow_end.hpp",
+     "  const bool was_alive = is_alive(state_);\n",
+     "  const bool was_alive = is_alive(state_);\n"
+     "  if (planted::bug(@)) told_here = Reason::peer_restarted;\n",
+     "wrong_reasons == 0"),
+    ("A21o", "a restart is called silence", "transport/flow_receive.hpp",
+     "      done ? Reason::closed_by_application : Reason::peer_restarted,",
+     "      done ? Reason::closed_by_application\n"
+     "           : (planted::bug(@) ? Reason::idle_timeout : Reason::peer_restarted),",
+     "reasons(ended_before) == before"),
     ("A20", "an ended flow stays in the table", "engine/turn.hpp",
      "  if (host.flow.finished() && ",
      "  if (host.flow.finished() && !planted::bug(@) && ",

@@ -106,7 +106,7 @@ class Scene {
   }
   /// No timer is armed, all memory is back.
   void demand_rest() {
-    if (!run_until([&] { return all_finished(); }, now_ + silence_limit))
+    if (!run_until([&] { return all_finished(pairs_); }, now_ + silence_limit))
       fail("a flow still has something to do after its end");
     for (auto& pair : pairs_)
       for (auto& flow : pair.flow)
@@ -132,6 +132,13 @@ class Scene {
       demand(pair.app[server]->reason() == Reason::closed_by_peer, "wrong reason");
     }
     demand_rest();
+  }
+
+  /// The same in the middle of the script: what was submitted arrives.
+  void conclude_early() {
+    for (auto& pair : pairs_)
+      for (auto& app : pair.app) app->cut_script();
+    conclude();
   }
 
   [[nodiscard]] bool everything_received() const {
@@ -170,7 +177,6 @@ class Scene {
   static constexpr std::uint32_t transmit_budget = 20'000;  // packets of one flow at one instant
   static constexpr std::uint32_t same_instant_max = 20'000;
   static constexpr std::uint64_t steps_max = 5'000'000;
-
   using Host = SceneHost<Traits>;
   using Pair = ScenePair<Traits>;
 
@@ -342,12 +348,6 @@ class Scene {
 
   // ---- oracles
 
-  [[nodiscard]] bool all_finished() const {
-    for (const auto& pair : pairs_)
-      for (const auto& flow : pair.flow)
-        if (flow && !flow->finished()) return false;
-    return true;
-  }
   void audit(const Flow& flow) {
     if (++calls_ % options_.audit_every != 0) return;
     if (const char* why = flow.broken_invariant()) fail(std::string("broken invariant: ") + why);

@@ -61,6 +61,14 @@ struct ScenePair {
   bool server_came = false;
 };
 
+template <class Traits>
+bool all_finished(const std::vector<ScenePair<Traits>>& pairs) {
+  for (const auto& pair : pairs)
+    for (const auto& flow : pair.flow)
+      if (flow && !flow->finished()) return false;
+  return true;
+}
+
 /// What keeps a run from its end, in words.
 template <class Traits>
 std::string missing(const std::vector<ScenePair<Traits>>& pairs) {

@@ -148,6 +148,8 @@ class Engine {
       visit(flows_.key(slot), flows_[slot].cookie, flows_[slot].flow);
     });
   }
+  /// What its flows' queues take.
+  [[nodiscard]] const Arena& scratch() const noexcept { return scratch_.arena(); }
   /// The latest clock reading.
   [[nodiscard]] Instant now() const noexcept { return now_; }
   /// Whether another turn has something to do besides receiving.

@@ -1,4 +1,5 @@
-// L2: the receiver's side of credit: a cumulative byte limit, backed by real receive memory.
+// L2: the receiver's side of credit: a cumulative byte limit (RFC 9000 4.1), backed by real receive
+// memory.
 #pragma once
 #include <algorithm>
 #include <array>

@@ -63,7 +63,7 @@ class Receiver {
       else
         out.ack64(acks_.newest64());
     }
-    if (ce_marked_ != 0) out.ecn(ce_marked_);
+    if (ce_marked_ != 0) out.ecn(ce_marked_);  // RFC 9000 13.4.1: a count since the beginning
   }
   /// The flow has ended: no acknowledgement waits for a timer any more.
   void repeat_no_acks() noexcept { repeat_acks_ = 0; }

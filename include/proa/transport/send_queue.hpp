@@ -2,7 +2,8 @@
 //
 // Message i occupies length + 1 positions: its bytes and one for its end, so that empty messages
 // count too. What packets carried, what is lost and what is acknowledged are ranges of positions;
-// only the wire speaks of message numbers and offsets.
+// only the wire speaks of message numbers and offsets. Lost ranges go again in whatever packets
+// come next (RFC 9000 13.3: information is sent again, not packets).
 #pragma once
 #include <algorithm>
 #include <cstdint>

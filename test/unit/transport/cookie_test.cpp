@@ -18,7 +18,8 @@ TEST_CASE("SipHash-2-4 gives the published vectors") {
   CHECK(siphash(key, in) == 0xa129'ca61'49be'45e5U);
 }
 
-TEST_CASE("a cookie is good for its claim, this epoch and the next, and nothing else") {
+TEST_CASE("a cookie is good for its claim, this epoch and the next, and nothing else",
+          "[rfc4987-3.6][rfc9000-8.1.2]") {
   const SipKey secret{1, 2};
   const CookieClaim claim{IpAddress::v4(10, 0, 0, 1), 77, 7000};
   const Instant now{1000s};

@@ -59,7 +59,8 @@ TEST_CASE("A flow that becomes idle gives its promises back and keeps its credit
   CHECK(host.memory.ledger_free() == before);
 }
 
-TEST_CASE("Without promises left small messages still need not ask for each block") {
+TEST_CASE("Without promises left small messages still need not ask for each block",
+          "[rfc9000-4.1]") {
   Host host;
   while (host.memory.grant(64U << 20U) != 0) {
   }
@@ -69,7 +70,8 @@ TEST_CASE("Without promises left small messages still need not ask for each bloc
   credit.end(host.memory);
 }
 
-TEST_CASE("A message larger than the initial credit asks once, those after it do not") {
+TEST_CASE("A message larger than the initial credit asks once, those after it do not",
+          "[rfc9000-4.1]") {
   Host host;
   CreditGiver credit{host.pool, host.options};
   REQUIRE(credit.want(MessageNumber{0}, 100'000));

@@ -210,7 +210,8 @@ TEST_CASE("after a spurious timeout losses count again", "[rfc9438-4.9]") {
   CHECK(in_packets(d.controller) == Approx(0.7 * before).epsilon(0.001));
 }
 
-TEST_CASE("time in which the application was the limit is no time on the curve", "[rfc9438-4.2]") {
+TEST_CASE("time in which the application was the limit is no time on the curve",
+          "[rfc9438-4.2][rfc9002-7.8]") {
   Driver<Cubic> d = avoiding(1000);
   d.round(10ms);
   const double before = in_packets(d.controller);

@@ -110,7 +110,7 @@ TEST_CASE("a client that may wait for ever goes on asking, once a second") {
   CHECK(pair.count(0, FlowEventKind::connected) == 1);
 }
 
-TEST_CASE("any single lost packet is repaired") {
+TEST_CASE("any single lost packet is repaired", "[rfc9000-13.3]") {
   for (int victim = 0; victim < 60; ++victim) {
     FlowPair<> pair;
     int seen = 0;
@@ -152,7 +152,8 @@ TEST_CASE("thirty per cent random loss loses, doubles and reorders nothing") {
   }
 }
 
-TEST_CASE("a CE mark counts with the acknowledgement that reports it", "[rfc8511]") {
+TEST_CASE("a CE mark counts with the acknowledgement that reports it",
+          "[rfc8511][rfc9000-13.4.1][rfc3168-6.1]") {
   FlowPair<> pair;
   pair.options.congestion = CongestionKind::cubic;
   pair.connect();
@@ -252,7 +253,8 @@ TEST_CASE("a flow with memory again says so to whom it refused something, and on
   }
 }
 
-TEST_CASE("a client asked to prove its address sends its SYN again with the cookie") {
+TEST_CASE("a client asked to prove its address sends its SYN again with the cookie",
+          "[rfc9000-8.1.2]") {
   FlowPair<> pair;
   std::vector<std::vector<std::byte>> syns;
   pair.lose = [&](int, const auto& packet) {

@@ -200,7 +200,8 @@ TEST_CASE("without memory for a gap only the next packet in order is taken") {
   CHECK(tracker.can_record(PacketNumber{7}));
 }
 
-TEST_CASE("the first RTT sample sets srtt and half of it as variation", "[rfc9002-5.3]") {
+TEST_CASE("the first RTT sample sets srtt and half of it as variation",
+          "[rfc9002-5.3][rfc6298-2]") {
   RttEstimator rtt;
   CHECK_FALSE(rtt.has_sample());
   rtt.update(100us, 0us, 0us);
@@ -212,7 +213,7 @@ TEST_CASE("the first RTT sample sets srtt and half of it as variation", "[rfc900
   CHECK(rtt.variation() == Duration{(3 * 50'000 + 60'000) / 4});
 }
 
-TEST_CASE("an ack delay is believed down to the minimum", "[rfc9002-5.3]") {
+TEST_CASE("an ack delay is believed down to the minimum", "[rfc9002-5.3][rfc9002-5.2]") {
   RttEstimator rtt;
   rtt.update(100us, 0us, 0us);
   rtt.update(110us, 50us, 0us);

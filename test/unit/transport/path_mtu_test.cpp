@@ -63,7 +63,7 @@ TEST_CASE("Only three lost probes in a row say that a size does not pass", "[rfc
 }
 
 TEST_CASE("A search that ended below the largest size begins anew later, ever more rarely",
-          "[rfc8899-5.2]") {
+          "[rfc8899-5.2][rfc8899-5.1.1]") {
   PathMtu mtu{0, 8972};
   Instant now{1s};
   search(mtu, 1472, now);

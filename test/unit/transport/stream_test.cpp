@@ -267,7 +267,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a send queue sends every position until it is acknowledged, and lost ones again") {
+TEST_CASE("a send queue sends every position until it is acknowledged, and lost ones again",
+          "[rfc9000-13.3]") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     INFO("seed " << seed);
     SendQueueGame{seed}.play();

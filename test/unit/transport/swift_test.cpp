@@ -172,7 +172,8 @@ TEST_CASE("no round costs more than half of the window") {
   CHECK(d.controller.window_bytes() == Approx(before / 2).epsilon(0.01));
 }
 
-TEST_CASE("a round in which the application was the limit does not grow the window") {
+TEST_CASE("a round in which the application was the limit does not grow the window",
+          "[rfc9002-7.8]") {
   Driver<Swift> d = settled(50);
   const std::uint32_t before = d.controller.window_bytes();
   for (int i = 0; i < 20; ++i) d.round(100us, false);
