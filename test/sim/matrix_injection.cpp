@@ -69,7 +69,7 @@ struct Attacked {
         for (const std::uint32_t v :
              {std::uint32_t(header.type), header.source_flow, header.destination_flow,
               header.number.wire(), header.largest_acked.wire(), header.credit.wire()})
-          out += " " + std::to_string(v);
+          (out += " ") += std::to_string(v);
         out += "; ";
         return false;
       };
@@ -292,4 +292,78 @@ TEST_CASE("A21: packets of an old incarnation raise no flow, end none and delive
   hosts.run_for(10s);  // what the old SYN opened half-way is reaped
   CHECK(hosts[target].engine.flow_count() == 1);
   hosts.converge({text(Reason::peer_restarted)});
+}
+
+namespace {
+
+/// The target has answered the client's SYN; nothing else of the client's arrives.
+struct HalfOpen {
+  HalfOpen() : hosts(HostsOptions{}), stranger(hosts, target) {
+    hosts[0].watch = [this](Instant, std::span<const std::byte> frame) {
+      if (load_be<std::uint16_t>(frame.data() + 12) != 0x0800) return false;
+      const PacketHeader header = header_of(frame);
+      if (header.type != PacketType::syn || std::exchange(syn_left, true)) return true;
+      syn_number = header.number;
+      return false;
+    };
+    hosts[target].watch = [this](Instant, std::span<const std::byte> frame) {
+      const PacketHeader header = header_of(frame);
+      if (header.type == PacketType::syn_ack) syn_ack_number = header.number;
+      return false;
+    };
+    hosts.app(target).on_event = [this](FlowKey, const FlowEvent& event) {
+      if (event.kind == FlowEventKind::message) stream.arrived(event);
+    };
+    flow = hosts.connect(0, target);
+    hosts[target].engine.for_each_flow(
+        [this](FlowKey, AppCookie, const auto& f) { who = f.identity(); });
+  }
+  [[nodiscard]] bool still_half_open() {
+    bool out = hosts[target].engine.flow_count() == 1 && hosts.app(target).established.empty();
+    hosts[target].engine.for_each_flow([&out](FlowKey, AppCookie, const auto& f) {
+      out = out && f.state() == FlowState::syn_received;
+    });
+    return out;
+  }
+  /// Both flow ids are right and the packet's number is the next one.
+  void forge(std::uint32_t i, bool acknowledges) {
+    PacketHeader header;
+    header.destination_flow = who.local_id;
+    header.source_flow = who.peer_id;
+    header.number = PacketNumber{syn_number.wire() + 1 + i};
+    if (acknowledges) {
+      header.set(HeaderFlag::acks);
+      header.largest_acked =
+          PacketNumber{syn_ack_number.wire() + 1000 + stranger.random().next32() / 2};
+    }
+    stranger.send(hosts[0].address, header, i % 2 == 0 ? reset_frame() : whole_message(0));
+    hosts.run_for(2us);
+  }
+  Hosts<> hosts;
+  Stranger stranger;
+  Stream stream{21, 3, 10'000};
+  FlowKey flow;
+  FlowIdentity who;
+  bool syn_left = false;
+  PacketNumber syn_number{}, syn_ack_number{};
+};
+
+}  // namespace
+
+TEST_CASE("A21: only who has seen the SYN-ACK opens or ends a half-open flow",
+          "[A21][rfc9293-3.10.7.4]") {
+  const bool acknowledges = GENERATE(false, true);
+  CAPTURE(acknowledges);
+  HalfOpen world;
+  REQUIRE(world.still_half_open());
+  for (std::uint32_t i = 0; i < 400; ++i) {
+    world.forge(i, acknowledges);
+    REQUIRE(world.still_half_open());
+  }
+  world.hosts[0].watch = nullptr;  // the client's own packets come through
+  world.stream.fill(world.hosts, 0, 0, world.flow, 10);
+  CHECK(
+      world.hosts.run_until([&] { return world.stream.arrived() == 10; }, world.hosts.now() + 1s));
+  CHECK(world.stream.right());
+  world.hosts.converge();
 }

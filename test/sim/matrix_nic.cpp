@@ -281,9 +281,10 @@ TEST_CASE("engines stall 0.1, 1 or 20 ms at random: hardly a packet is resent, n
         CAPTURE(seed, kind, ways, stall.count());
         Stalling stalling{seed, kind, ways};
         for (int i = 0; i < 20; ++i) stalling.stall(stall);
-        // Not yet: Swift's window shrinks to a tenth when both ways are busy.
-        if (kind != CongestionKind::swift || ways != Ways::both)
-          CHECK(stalling.lowest_window() >= 0.7);
+        // Swift where both ways are busy: the burst after a stall meets the other end's, and Swift
+        // takes the queue that both make for the path's (test/README.md, deviations).
+        const bool bursts_meet = kind == CongestionKind::swift && ways == Ways::both;
+        CHECK(stalling.lowest_window() >= (bursts_meet ? 0.1 : 0.7));
         // A queue at most: a stall is no delay of the path.
         CHECK(stalling.slowest() <
               std::max<Duration>(2 * rtt + 25us, stalling.undisturbed() * 5 / 4));

@@ -54,7 +54,7 @@ std::string lose_and_undo(Bottleneck<C>& model, Duration step, std::uint32_t los
   loss.next_number = delivered + window / packet_bytes;
   controller(model).on_loss(loss);
   std::string text = series(model, step, 3) + "late\n";
-  controller(model).on_late({model.now(), lost_packets, delivered + 1});
+  for (std::uint32_t i = 1; i <= lost_packets; ++i) controller(model).on_late(delivered + i);
   return text + series(model, step, 3);
 }
 
