@@ -272,6 +272,7 @@ void handover_full(std::uint64_t seed, bool ipv6) {
   CHECK(calm.receiver.drops[Drop::handover_full] == 0);
   CHECK(dropped > 0);
   CHECK(full.bytes >= calm.bytes * 8 / 10);
+  CHECK(full.bytes >= awake.bytes * 8 / 10);
   CHECK(full.info.packets_lost <= dropped + full.info.packets_sent / 100);
   // What was dropped has to be sent again, and at most one byte in a hundred needlessly.
   CHECK(full.info.resent_bytes <= dropped * full.info.packet_bytes + full.bytes / 100);
