@@ -193,7 +193,6 @@ void serve(Host& host) {
 struct Question {
   std::uint64_t number = 0;
   std::uint32_t engine = 0, flow = 0;
-  friend bool operator==(const Question&, const Question&) = default;
 };
 
 /// An engine of the client: a flow to every engine of the other host.
