@@ -375,12 +375,12 @@ echoes_both_ways() {
   echoes a 10.52.0.2:7000 3000 200 && echoes a "[fd52::2]:7000" 3000 200
 }
 
-# a receives 500 packets more.
+# a receives 100 packets more: no probes, messages.
 moves() {
   local before
   before=$(counter a rx_packets)
   for _ in {1..200}; do
-    (($(counter a rx_packets) >= before + 500)) && return 0
+    (($(counter a rx_packets) >= before + 100)) && return 0
     sleep 0.1
   done
   echo "nothing moves"
@@ -388,7 +388,8 @@ moves() {
 }
 
 # The router's port to a becomes another station under messages, and tells nobody unasked. None of
-# them waits longer than 4 s: the old address is asked three times before everybody is.
+# them waits longer than 6 s: the old address is asked three times before everybody is, which takes
+# up to 2.4 s, and machines may be busy.
 echoes_with_a_new_router() {
   timeout 60 ip netns exec "$tag-a" "$echo" client --stack "socket=$work/a.sock" --wait --peer "$1" \
     --size 1000 --seconds 15 --window 4 >"$work/client-a.log" 2>&1 &
@@ -398,7 +399,7 @@ echoes_with_a_new_router() {
   local moved=$?
   wait "$client" || moved=1
   longest=$(grep -o 'longest [0-9]*' "$work/client-a.log" | cut -d' ' -f2)
-  ((moved == 0 && ${longest:-9999999} <= 4000000)) || { cat "$work/client-a.log"; return 1; }
+  ((moved == 0 && ${longest:-9999999} <= 6000000)) || { cat "$work/client-a.log"; return 1; }
   echo "messages waited at most $longest us for a router that became another station"
 }
 
