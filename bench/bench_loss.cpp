@@ -1,12 +1,15 @@
-// bench: what remains of goodput and latency when the wire loses packets, beside the same without.
+// bench: what remains of goodput and latency when the wire loses packets, beside the same without;
+// with --grid the simulator's goodput by controller, round trip, window and loss.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness.hpp"
+#include "loss_grid.hpp"
 #include "plot.hpp"
 #include "stack_pair.hpp"
 
@@ -64,48 +67,74 @@ std::vector<double> parse_rates(const std::vector<std::string>& texts) {
   return out;
 }
 
+struct Arguments {
+  std::vector<std::string> rates{"0",   "0.1", "0.2", "0.3", "0.4", "0.5", "0.6",
+                                 "0.7", "0.8", "0.9", "1",   "5",   "10",  "30"};
+  std::string svg, stack;
+  std::uint32_t mtu = 1500;
+  StackSetup bulk{.kind = StackKind::stream, .size = 1U << 20U, .window = 16, .verify = false};
+  bool grid = false;
+  std::vector<std::uint32_t> round_trips_us{20, 40, 200, 1000};
+};
+
+std::optional<int> parse(Bench& bench, Arguments& out, int argc, char** argv) {
+  bench.option("--rates", out.rates, "percent,...",
+               "losses in each direction; 0 is always among them");
+  bench.option("--svg", out.svg, "file", "draw the result there (needs gnuplot)");
+  bench.option("--mtu", out.mtu, "bytes", "largest IP packet");
+  bench.option("--message", out.bulk.size, "bytes", "message size where goodput is measured");
+  bench.option("--messages-outstanding", out.bulk.window, "messages", "not yet acknowledged ones");
+  bench.option("--stack", out.stack, "text", "further options of both stacks");
+  bench.flag("--verify", out.bulk.verify, "compare every large message with what was sent");
+  bench.flag("--grid", out.grid,
+             "goodput by controller, round trip, window and loss, in the simulator: what "
+             "test/sim/goodput_grid.txt holds for review");
+  bench.option("--round-trips", out.round_trips_us, "us,...", "those of the grid");
+  return bench.parse(argc, argv);
+}
+
+void draw_or_say(Bench& bench, const Diagram& diagram, const std::string& svg) {
+  if (svg.empty()) return;
+  if (const auto drawn = draw(diagram, svg); !drawn) bench.say(drawn.error());
+}
+
+/// On a wire of this machine.
+void measure_sweep(Bench& bench, const Wire& wire, const Arguments& arguments) {
+  Plan plan{&wire, arguments.bulk, {.kind = StackKind::echo, .size = 1024, .window = 1}};
+  for (auto* setup : {&plan.bulk, &plan.echo}) {
+    setup->seconds = bench.options().seconds;
+    setup->options = arguments.stack;
+    setup->core_a = bench.core(0);
+    setup->core_b = bench.core(1);
+  }
+  const auto percents = parse_rates(arguments.rates);
+  std::vector<Case> cases;
+  for (const double percent : percents) {
+    cases.push_back(lossy_case(plan, plan.bulk, "bulk", percent));
+    cases.push_back(lossy_case(plan, plan.echo, "echo", percent));
+  }
+  bench.measure(cases);
+  draw_or_say(bench, diagram_of(bench, plan, percents), arguments.svg);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Bench bench{{.name = "bench_loss",
                .question = "How much goodput and latency does packet loss cost?",
                .wires = Wire::names()}};
-  auto& options = bench.options();
-  std::vector<std::string> rates{"0",   "0.1", "0.2", "0.3", "0.4", "0.5", "0.6",
-                                 "0.7", "0.8", "0.9", "1",   "5",   "10",  "30"};
-  std::string svg, stack;
-  std::uint32_t mtu = 1500;
-  StackSetup bulk{.kind = StackKind::stream, .size = 1U << 20U, .window = 16, .verify = false};
-  StackSetup echo{.kind = StackKind::echo, .size = 1024, .window = 1};
-  bench.option("--rates", rates, "percent,...", "losses in each direction; 0 is always among them");
-  bench.option("--svg", svg, "file", "draw the result there (needs gnuplot)");
-  bench.option("--mtu", mtu, "bytes", "largest IP packet");
-  bench.option("--message", bulk.size, "bytes", "message size where goodput is measured");
-  bench.option("--messages-outstanding", bulk.window, "messages", "not yet acknowledged ones");
-  bench.option("--stack", stack, "text", "further options of both stacks");
-  bench.flag("--verify", bulk.verify, "compare every large message with what was sent");
-  if (const auto exit_code = bench.parse(argc, argv)) return *exit_code;
-  const auto wire = Wire::make(options.wire, mtu);
+  Arguments arguments;
+  if (const auto exit_code = parse(bench, arguments, argc, argv)) return *exit_code;
+  if (arguments.grid) {
+    measure_grid(bench, arguments.round_trips_us);
+    draw_or_say(bench, grid_diagram(bench.rows(), arguments.round_trips_us), arguments.svg);
+    return bench.finish();
+  }
+  const auto wire = Wire::make(bench.options().wire, arguments.mtu);
   if (!wire) {
     bench.say(wire.error());
     return 2;
   }
-  for (auto* setup : {&bulk, &echo}) {
-    setup->seconds = options.seconds;
-    setup->options = stack;
-    setup->core_a = bench.core(0);
-    setup->core_b = bench.core(1);
-  }
-  const Plan plan{&*wire, bulk, echo};
-  const auto percents = parse_rates(rates);
-  std::vector<Case> cases;
-  for (const double percent : percents) {
-    cases.push_back(lossy_case(plan, bulk, "bulk", percent));
-    cases.push_back(lossy_case(plan, echo, "echo", percent));
-  }
-  bench.measure(cases);
-  if (!svg.empty())
-    if (const auto drawn = draw(diagram_of(bench, plan, percents), svg); !drawn)
-      bench.say(drawn.error());
+  measure_sweep(bench, *wire, arguments);
   return bench.finish();
 }

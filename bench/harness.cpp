@@ -164,6 +164,8 @@ int Bench::core(std::size_t i) const noexcept {
 
 bool Bench::enough_cores() const noexcept { return state_->options.cores.size() >= 2; }
 
+void Bench::simulate() noexcept { state_->description.virtual_time = true; }
+
 void Bench::say(const std::string& sentence) { state_->say(sentence); }
 
 void Bench::State::say(const std::string& sentence) const {
@@ -259,7 +261,7 @@ void Bench::State::name_missing_rows(const std::vector<CaseRepeats>& results) co
   }
 }
 
-void Bench::measure(const std::vector<Case>& cases) {
+void Bench::measure(const std::vector<Case>& cases, bool with_table) {
   auto& state = *state_;
   state.take_lock();
   std::vector<CaseRepeats> results;
@@ -279,7 +281,7 @@ void Bench::measure(const std::vector<Case>& cases) {
   state.name_missing_rows(results);
   state.print_circumstances(results);
   auto rows = summarise(results);
-  print_table(stdout, rows);
+  if (with_table) print_table(stdout, rows);
   std::fflush(stdout);
   std::move(rows.begin(), rows.end(), std::back_inserter(state.rows));
 }

@@ -88,11 +88,15 @@ class Bench {
   [[nodiscard]] int core(std::size_t i) const noexcept;
   [[nodiscard]] bool enough_cores() const noexcept;  // at least two
 
+  /// After parse(): what is measured from now on is on the simulator's virtual time.
+  void simulate() noexcept;
+
   /// A sentence for the reader, such as what this machine cannot do; printed at once.
   void say(const std::string& sentence);
 
-  /// Runs all cases, repeats interleaved, and prints their table. Takes the machine-wide lock.
-  void measure(const std::vector<Case>& cases);
+  /// Runs all cases, repeats interleaved, and prints their table, unless the bench prints one of
+  /// its own. Takes the machine-wide lock.
+  void measure(const std::vector<Case>& cases, bool with_table = true);
   /// Of all measurements so far.
   [[nodiscard]] const std::vector<Row>& rows() const noexcept;
 

@@ -1,5 +1,5 @@
 // bench: flows between hosts of several engines, behind a hash nobody can read: what setting one up
-// costs before and after a path is known.
+// costs before and after a path is known, and what the kernel had a part in.
 #include "path_connect.hpp"
 
 #include <fmt/format.h>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "machine.hpp"
+#include "rollover.hpp"
 
 namespace proa::bench {
 namespace {
@@ -22,18 +23,23 @@ constexpr std::chrono::seconds start_patience{20};
 // A flow looks for a better path after 8 of 32 packets came to the wrong engine, and takes a few
 // round trips to find it.
 constexpr std::uint32_t rounds_until_found = 100;
+constexpr std::uint32_t rounds_remembered = 16;  // so that a path that became bad is noticed
 
 /// What is read of all engines of a host at once.
 struct Totals {
-  std::uint64_t packets = 0, probes = 0, handed_over = 0;
+  std::uint64_t packets = 0, probes = 0, searches = 0, handed_over = 0;
+  std::uint64_t rolled_over = 0;  // by the kernel, to another queue than its hash says
   Totals& operator+=(const Totals& other) noexcept {
     packets += other.packets;
     probes += other.probes;
+    searches += other.searches;
     handed_over += other.handed_over;
+    rolled_over += other.rolled_over;
     return *this;
   }
   friend Totals operator-(Totals a, const Totals& b) noexcept {
-    return {a.packets - b.packets, a.probes - b.probes, a.handed_over - b.handed_over};
+    return {a.packets - b.packets, a.probes - b.probes, a.searches - b.searches,
+            a.handed_over - b.handed_over, a.rolled_over - b.rolled_over};
   }
 };
 
@@ -69,8 +75,14 @@ class Host {
     for (const auto& net : engines_) {
       const auto counters = net->counters();
       out += {counters.tx_packets + counters.rx_packets, counters.paths.probes_sent,
-              counters.handed_over};
+              counters.paths.searches, counters.handed_over, 0};
     }
+    return out;
+  }
+  /// With what the kernel tells, which takes a system call for each descriptor.
+  [[nodiscard]] Totals all_totals() const {
+    Totals out = totals();
+    out.rolled_over = rolled_over(engines()).value_or(0);
     return out;
   }
 
@@ -92,7 +104,7 @@ int serve(Host& host, Control& control) {
       });
     if (!control.ready()) continue;
     if (!control.receive<char>()) return 0;
-    control.send(host.totals());
+    control.send(host.all_totals());
   }
 }
 
@@ -101,8 +113,8 @@ struct PhaseResult {
   char error[256] = {};
   std::uint64_t setups = 0, packets = 0;  // packets sent and received until each flow was there
   Totals spent{};                         // by the client
-  double seconds = 0;
-  Histogram time{};  // of a set-up
+  double seconds = 0;                     // of setting up
+  Histogram time{};                       // of a set-up
 };
 
 /// Opens flows from every engine to every engine of the other host and counts what that takes.
@@ -119,13 +131,15 @@ class Client {
       end_all();
     });
   }
-  /// Every pair of engines again and again.
+  /// Every pair of engines again and again, each time with some messages.
   PhaseResult again() {
     return phase([this] {
       const std::uint64_t end =
           ticks() + static_cast<std::uint64_t>(seconds_ * 1e9 / ns_per_tick());
       for (std::uint32_t pair = 0; error_.empty() && ticks() < end; pair = (pair + 1) % pairs()) {
         open(pair);
+        for (std::uint32_t round = 0; round < rounds_remembered && error_.empty(); ++round)
+          exchange();
         end_all();
       }
     });
@@ -142,11 +156,9 @@ class Client {
   template <class Body>
   PhaseResult phase(const Body& body) {
     result_ = PhaseResult{};
-    const Totals before = host_->totals();
-    const std::uint64_t began = ticks();
+    const Totals before = host_->all_totals();
     body();
-    result_.seconds = static_cast<double>(ticks() - began) * ns_per_tick() / 1e9;
-    result_.spent = host_->totals() - before;
+    result_.spent = host_->all_totals() - before;
     error_.copy(result_.error, sizeof result_.error - 1);
     return result_;
   }
@@ -160,6 +172,7 @@ class Client {
     await(EventKind::connected, 1);
     const auto passed = static_cast<double>(ticks() - before);
     result_.time.record(static_cast<std::uint64_t>(passed * ns_per_tick()));
+    result_.seconds += passed * ns_per_tick() / 1e9;
     result_.packets += host_->totals().packets - packets_before;
     ++result_.setups;
   }
@@ -246,9 +259,12 @@ Sample sample_of(const PhaseResult& result, const Totals& server) {
   Sample sample;
   add_latency(sample, result.time);
   sample.push_back({"packets", "per set-up", per_setup(result.packets)});
-  sample.push_back({"probes", "per flow", per_setup(result.spent.probes + server.probes)});
-  sample.push_back(
-      {"handed_over", "per flow", per_setup(result.spent.handed_over + server.handed_over)});
+  Totals both = result.spent;
+  both += server;
+  sample.push_back({"probes", "per flow", per_setup(both.probes)});
+  sample.push_back({"searches", "per flow", per_setup(both.searches)});
+  sample.push_back({"handed_over", "per flow", per_setup(both.handed_over)});
+  sample.push_back({"rolled_over", "per flow", per_setup(both.rolled_over)});
   sample.push_back({"rate", "set-ups/s", static_cast<double>(result.setups) / result.seconds});
   return sample;
 }

@@ -15,9 +15,12 @@ struct PathSetup {
   int core_a = 0, core_b = 1;
 };
 
-/// Starts both hosts, connects every engine to every engine and ends them. rtt_* of a set-up,
-/// packets sent and received until it was there; probes (both hosts) per flow; handed_over, packets
-/// that came to the wrong engine (both hosts) per flow. The wire's NIC must have `engines` queue
+/// Starts both hosts, connects every engine to every engine, exchanges messages and ends them; what
+/// one set-up after the other takes: rtt_* until it is there, packets sent and received until then.
+/// By both hosts, per flow: probes, searches (each of one direction), handed_over (packets that
+/// came to the wrong engine) and rolled_over (those of them that the kernel sent there because the
+/// right queue was nearly full). The first flows divide among themselves what all searches took:
+/// one that misses teaches the route to another engine. The wire's NIC must have `engines` queue
 /// pairs.
 [[nodiscard]] Outcome measure_path_connects(const Wire& wire, const PathSetup& setup);
 

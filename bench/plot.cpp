@@ -28,13 +28,15 @@ std::string head(const Diagram& diagram, const std::string& svg_file) {
   std::string marks;
   for (std::size_t i = 0; i < diagram.marks.size(); ++i)
     marks += fmt::format("{}{} {}", i == 0 ? "" : ", ", quoted(diagram.marks[i]), i);
-  const auto columns = std::max<std::size_t>(diagram.panels.size(), 1);
+  const auto panels = std::max<std::size_t>(diagram.panels.size(), 1);
+  const auto columns = diagram.columns != 0 ? diagram.columns : panels;
+  const auto rows = (panels + columns - 1) / columns;
   return fmt::format(
       "set terminal svg size {},{} font \"sans,13\" background \"white\" noenhanced\n"
-      "set output {}\nset multiplot layout 1,{} title {} font \"sans,16\"\n"
+      "set output {}\nset multiplot layout {},{} title {} font \"sans,16\"\n"
       "set xlabel {}\nset xtics ({})\nset xrange [-0.4:{}]\nset grid\nset key below spacing 1.3\n"
       "set bmargin 6\nset offsets 0, 0, graph 0.05, 0\n",
-      columns * panel_width, height, quoted(svg_file), columns, quoted(diagram.title),
+      columns * panel_width, rows * height, quoted(svg_file), rows, columns, quoted(diagram.title),
       quoted(diagram.x_axis), marks, static_cast<double>(diagram.marks.size()) - 0.6);
 }
 

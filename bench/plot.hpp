@@ -1,5 +1,6 @@
 // bench: a diagram for people, drawn by gnuplot where it is installed.
 #pragma once
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@ struct Curve {
   bool reference = false;                       // what the others are compared with: grey, dashed
 };
 
-/// One set of axes. Panels stand side by side and share their x axis.
+/// One set of axes. All have the same x axis.
 struct Panel {
   std::string y_axis{};
   bool logarithmic = false;
@@ -28,6 +29,7 @@ struct Diagram {
   std::string title{}, x_axis{};
   std::vector<std::string> marks{};
   std::vector<Panel> panels{};
+  std::size_t columns = 0;  // panels side by side, row by row; 0: all of them
 };
 
 /// What a case came to; nothing where it has no such row.

@@ -1,7 +1,5 @@
 // e2e: four and sixteen engines on each of two hosts over net_af_packet: the kernel spreads packets
 // over the queues by a hash that nobody here can read or set (packet(7), PACKET_FANOUT_HASH).
-#include <linux/if_packet.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -23,6 +21,7 @@
 
 #include "netns.hpp"
 #include "process.hpp"
+#include "rollover.hpp"
 
 namespace {
 
@@ -40,27 +39,6 @@ enum class Load : std::uint8_t {
   rounds,  // every flow of every engine has one message echoed, then a pause
   one,     // one flow only, one message after the other
 };
-
-/// Packets that the kernel put into another queue than their hash says, because that one was nearly
-/// full (PACKET_FANOUT_FLAG_ROLLOVER, which DPDK's driver asks for): of all sockets of this
-/// process.
-std::optional<std::uint64_t> rolled_over(std::uint32_t engines) {
-  std::uint64_t sum = 0;
-  std::uint32_t sockets = 0;
-  for (int socket = 0; socket < 1024; ++socket) {
-    int domain = 0;
-    socklen_t size = sizeof domain;
-    if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || domain != AF_PACKET)
-      continue;
-    tpacket_rollover_stats stats{};
-    size = sizeof stats;
-    if (::getsockopt(socket, SOL_PACKET, PACKET_ROLLOVER_STATS, &stats, &size) != 0) continue;
-    sum += stats.tp_all;
-    ++sockets;
-  }
-  if (sockets != engines) return std::nullopt;
-  return sum;
-}
 
 /// What the parent wants of a host.
 struct Order {
@@ -145,7 +123,7 @@ class Host {
       out.path_changes += seen_[i][5].load();
       out.path_returns += seen_[i][6].load();
     }
-    if (const auto packets = rolled_over(engines))
+    if (const auto packets = bench::rolled_over(engines))
       out.rolled_over = *packets;
     else
       std::strcpy(out.error, "sockets do not tell what rolled over");

@@ -1,10 +1,10 @@
 // TEST-MATRIX A4: how much of the link remains under random loss; and the goodput grid, a snapshot.
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 #include <map>
 #include <sstream>
 
+#include "goodput_grid.hpp"
 #include "matrix.hpp"
 
 using namespace proa;
@@ -51,61 +51,16 @@ double cubic_response(std::uint32_t loss_ppm) {
 
 // ---- the grid
 
-struct Cell {
-  CongestionKind kind{};
-  Duration round_trip{};
-  std::uint32_t window_bytes = 0;  // what the application keeps outstanding
-  std::uint32_t loss_ppm = 0;
-};
-
-/// Gbit/s that the server's application gets, after a third of the time.
-double grid_goodput(const Cell& cell) {
-  Plan plan = base_plan(1);
-  plan.congestion = cell.kind;
-  plan.delay = cell.round_trip / 2;
-  plan.send_queue_bytes_max = cell.window_bytes;
-  for (auto& faults : plan.faults) faults = random_loss(cell.loss_ppm);
-  const Duration whole = std::max<Duration>(9ms, 60 * cell.round_trip);
-  constexpr std::uint32_t message_bytes = 16U << 10U;
-  const auto most = static_cast<std::uint32_t>(whole.count() * 25 / 8 / message_bytes) + 100;
-  add_messages(plan, client, most, message_bytes);
-  ProductScene scene{plan, run_options()};
-  const Application& app = scene.app(server);
-  scene.run_for(whole / 3);
-  const std::uint64_t before = app.received_bytes();
-  scene.run_for(whole - whole / 3);
-  const std::uint64_t bytes = app.received_bytes() - before;
-  scene.conclude_early();
-  return static_cast<double>(bytes) * 8 / static_cast<double>((whole - whole / 3).count());
-}
-
-constexpr std::array<const char*, 3> kind_names{"swift", "cubic", "fixed"};
-constexpr std::array<std::uint32_t, 6> grid_ppm{0, 1'000, 10'000, 50'000, 100'000, 300'000};
-
-std::string grid_row(CongestionKind kind, Duration round_trip, std::uint32_t window_bytes) {
-  std::ostringstream out;
-  char text[64];
-  std::snprintf(text, sizeof text, "%-6s %5lld us %5u KiB ",
-                kind_names[static_cast<std::size_t>(kind)],
-                static_cast<long long>(round_trip / 1us), window_bytes >> 10U);
-  out << text;
-  for (const auto loss : grid_ppm) {
-    std::snprintf(text, sizeof text, " %6.2f",
-                  grid_goodput({kind, round_trip, window_bytes, loss}));
-    out << text;
-  }
-  return out.str();
-}
-
 std::vector<std::string> grid() {
   std::vector<std::string> rows;
-  for (const auto kind :
-       {CongestionKind::swift, CongestionKind::cubic, CongestionKind::fixed_window})
-    for (const Duration round_trip :
-         {Duration{20us}, Duration{40us}, Duration{200us}, Duration{1ms}})
-      for (const std::uint32_t window : {64U << 10U, 256U << 10U, 1U << 20U}) {
+  for (const auto kind : grid_kinds)
+    for (const auto round_trip_us : grid_round_trips_us)
+      for (const std::uint32_t window : grid_windows) {
         if (in_brief() && window != 256U << 10U) continue;
-        rows.push_back(grid_row(kind, round_trip, window));
+        std::array<double, grid_ppm.size()> values{};
+        for (std::size_t i = 0; i < values.size(); ++i)
+          values[i] = grid_goodput({kind, round_trip_us, window, grid_ppm[i]});
+        rows.push_back(grid_line({kind, round_trip_us, window}, values));
       }
   return rows;
 }
@@ -126,7 +81,7 @@ const char* grid_head =
     "# Goodput in Gbit/s by controller, round trip, bytes the application keeps outstanding, and\n"
     "# random loss in both directions, on a link of 25 Gbit/s with messages of 16 KiB; one seed.\n"
     "# Made by: PROA_UPDATE_SNAPSHOT=1 sim_matrix_flow '[grid]'; review what changes.\n"
-    "#                            0 %  0.1 %    1 %    5 %   10 %   30 %\n";
+    "# To look at it: bench_loss --grid --svg FILE\n";
 
 }  // namespace
 
@@ -163,7 +118,7 @@ TEST_CASE("the goodput grid is as reviewed", "[A4][grid]") {
   const auto rows = grid();
   if (std::getenv("PROA_UPDATE_SNAPSHOT") != nullptr) {
     std::ofstream out{PROA_GOODPUT_GRID};
-    out << grid_head;
+    out << grid_head << "#" << grid_columns().substr(1) << '\n';
     for (const auto& row : rows) out << row << '\n';
     return;
   }

@@ -26,7 +26,7 @@ namespace {
 
 struct Arguments {
   std::uint32_t hashes = 1000;  // per profile and size
-  std::string svg;
+  std::string svg, json;
 };
 
 struct Profile {
@@ -170,6 +170,36 @@ bool print_and_judge(const Profile& profile, std::uint32_t n, std::uint32_t m, c
   return good;
 }
 
+/// A row as the benches write it with --json.
+void write_json(FILE* out, const Profile& profile, std::uint32_t n, std::uint32_t m,
+                const Cost& cost) {
+  const double formula = expected(profile, n) + expected(profile, m);
+  std::fprintf(out,
+               R"({"bench": "sim_paths", "metric": "probes", "unit": "per connection", )"
+               R"("value": %.6g, "min": %u, "max": %u, "repeats": %zu, "wire": "simulated, %s", )"
+               R"("placement": "%u x %u engines", "size": null, "window": null, )"
+               R"("reference": "formula", "reference_value": %.6g, "ratio": %.6g})"
+               "\n",
+               cost.mean(), cost.quantile(0), cost.quantile(1), cost.both.size(), profile.name, n,
+               m, formula, cost.mean() / formula);
+}
+
+/// All profiles and sizes: a table, and rows for `json` if there is one.
+bool measure_all(std::uint32_t hashes, FILE* json) {
+  std::printf("%-10s %-7s %8s %8s %8s %8s %6s %6s %6s %7s\n", "hash", "engines", "mean", "formula",
+              "promised", "one way", "p50", "p95", "max", "failed");
+  bool good = true;
+  for (const Profile& profile : profiles)
+    for (const auto n : sizes)
+      for (const auto m : sizes) {
+        if (std::max(n, m) > profile.engines_reached) continue;
+        const Cost cost = measure(profile, n, m, hashes);
+        good = print_and_judge(profile, n, m, cost) && good;
+        if (json != nullptr) write_json(json, profile, n, m, cost);
+      }
+  return good;
+}
+
 /// Whether the file is a whole diagram with a curve for each size.
 bool drawn(const std::string& file) {
   std::ifstream in{file};
@@ -219,22 +249,24 @@ int main(int argc, char** argv) {
       arguments.hashes = static_cast<std::uint32_t>(std::strtoul(argv[++i], nullptr, 10));
     } else if (a == "--svg" && i + 1 < argc) {
       arguments.svg = argv[++i];
+    } else if (a == "--json" && i + 1 < argc) {
+      arguments.json = argv[++i];
     } else {
       std::puts(
-          "usage: sim_paths [--hashes N] [--svg FILE]\n"
+          "usage: sim_paths [--hashes N] [--svg FILE] [--json FILE]\n"
           "  --hashes N  random hashes per profile and pair of sizes (default 1000)\n"
-          "  --svg FILE  the distribution, drawn by gnuplot, and no table");
+          "  --svg FILE  the distribution, drawn by gnuplot, and no table\n"
+          "  --json FILE a row for each pair of sizes, as the benches write them");
       return 2;
     }
   }
   if (!arguments.svg.empty()) return plot(arguments.svg, arguments.hashes);
-  std::printf("%-10s %-7s %8s %8s %8s %8s %6s %6s %6s %7s\n", "hash", "engines", "mean", "formula",
-              "promised", "one way", "p50", "p95", "max", "failed");
-  bool good = true;
-  for (const Profile& profile : profiles)
-    for (const auto n : sizes)
-      for (const auto m : sizes)
-        if (std::max(n, m) <= profile.engines_reached)
-          good = print_and_judge(profile, n, m, measure(profile, n, m, arguments.hashes)) && good;
+  FILE* const json = arguments.json.empty() ? nullptr : std::fopen(arguments.json.c_str(), "w");
+  if (json == nullptr && !arguments.json.empty()) {
+    std::printf("cannot write %s\n", arguments.json.c_str());
+    return 2;
+  }
+  const bool good = measure_all(arguments.hashes, json);
+  if (json != nullptr) std::fclose(json);
   return good ? 0 : 1;
 }

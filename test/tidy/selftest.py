@@ -8,10 +8,12 @@ import shutil
 import sys
 import tempfile
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / folder) for folder in ("", "sim")]
+TEST = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TEST / folder) for folder in ("", "sim", "../bench")]
 
 import count
 import every_oracle
+import figures
 import headers
 import layering
 import purity
@@ -91,6 +93,16 @@ ORACLES = [
     ('fail("host " + name() + " is late");', [("scene.hpp", ("host ", " is late"))]),
     ('wrong(a ? "too many steps: something spins" : "too few");', [("scene.hpp", ("too few",))]),
 ]
+# in README's table of figures: text, what stands there instead, what the complaint must contain
+TABLE = [
+    ("| set-ups, memif", "| set-ups, memif", None),
+    ("| set-ups, memif", "| set ups, memif", "README has no row: set-ups, memif"),
+    ("| set-ups, memif", "| set ups, memif", "prints no row: set ups, memif"),
+    ("| at most 1.85x |", "| at most 1.9x |", "the target 'at most 1.9x', not 'at most 1.85x'"),
+    ("| 1.00x | at most 10 |", "| at most 10 |", "no target: 4 cells"),
+    ("| the same, 1 % lost |", "| the same, window 32 |", "two rows have one name"),
+    ("| what | Proa |", "| what | us |", "README has no row: round trip in process, memif"),
+]
 RULE = "-" * 79
 CATCH_FAILURE = f"{RULE}\nIt floats\n  upside down\n{RULE}\na.cpp:1\n{'.' * 79}\n\na.cpp:2: FAILED:\n  CHECK( floats )\n"
 PURE = "#include <cstring>\nvoid f(char* a, const char* b, unsigned long n) { std::memcpy(a, b, n); }\n"
@@ -145,6 +157,13 @@ def main(root, compiler):
             passed, failed = passed + (found == expected), failed + (found != expected)
             if found != expected:
                 print(f"oracles: {spoken!r}: expected {expected}, found {found}")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for old, new, expected in TABLE:
+        found = list(figures.complaints(readme.replace(old, new, 1)))
+        seen = old in readme and (not found if expected is None else any(expected in line for line in found))
+        passed, failed = passed + seen, failed + (not seen)
+        if not seen:
+            print(f"figures: {new!r} for {old!r}: expected {expected or 'nothing'}, found {found}")
     for result, output, expected in COUNTED:
         found = count.count({"result": result, "stdout": output})
         passed, failed = passed + (found == expected), failed + (found != expected)

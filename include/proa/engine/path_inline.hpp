@@ -60,11 +60,13 @@ void Engine<NicT, AppSide, Policy>::first_path_is_good(Slot& host) noexcept {
     paths_.learn(host.route, host.header.ports(), now_);
 }
 
-/// The peer says that our packets reach the wrong engine.
+/// The peer says that our packets reach the wrong engine. What may have lain unread since before
+/// the pair could be judged says so of the one before; an ended flow sends no more.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::find_other_path(std::uint32_t slot) noexcept {
   Slot& host = flows_[slot];
-  if (host.route == Paths::none || now_ < host.path_settles_at) return;
+  if (host.route == Paths::none || drained_at_ < host.path_settles_at) return;
+  if (!is_established(host.flow.state())) return;
   host.doubtful = true;
   paths_.forget(host.route, host.header.ports());
   if (const auto known = paths_.take(host.route, now_, host.path_since))
