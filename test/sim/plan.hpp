@@ -63,7 +63,7 @@ struct Plan {
   CongestionKind congestion = CongestionKind::swift;  // of both hosts
   bool udp_checksum = false;  // instead of CRC-32C; never where several bits of a packet change
   std::array<Narrowing, 2> narrow;  // [0]: towards host 0; healing does not widen a path
-  std::uint32_t packets_in_flight_max = 16384;             // what a sender remembers
+  std::uint32_t packets_in_flight_max = 16384;  // what a sender remembers
 
   // What the flows are told; the seeds leave it alone.
   std::uint32_t send_queue_bytes_max = 32U << 20U;  // what an application may have outstanding
