@@ -189,6 +189,12 @@ void serve(Host& host) {
   });
 }
 
+/// A message: nobody else's, whatever its flow, its engine and its turn.
+struct Question {
+  std::uint64_t number = 0;
+  std::uint32_t engine = 0, flow = 0;
+};
+
 /// An engine of the client: a flow to every engine of the other host.
 class Asker {
  public:
@@ -201,6 +207,7 @@ class Asker {
       flows_.push_back(*flow);
     }
     const Order order = host_->order();
+    engine_ = engine;
     if (order.load == Load::rounds) {
       ask(net, flows_);
       host_->count_round(engine);
@@ -216,18 +223,32 @@ class Asker {
  private:
   /// One message on each of them, there and back.
   void ask(Net& net, std::span<const FlowHandle> flows) {
-    const std::uint64_t number = 0;
-    for (const FlowHandle flow : flows)
-      if (!net.send(flow, std::as_bytes(std::span{&number, 1}))) return host_->fail("cannot send");
+    ++number_;
+    for (const FlowHandle flow : flows) {
+      const Question question = question_on(flow);
+      if (!net.send(flow, std::as_bytes(std::span{&question, 1})))
+        return host_->fail("cannot send");
+    }
+    std::vector<bool> answered(flows_.size());
     for (std::size_t answers = 0; answers < flows.size();) {
       if (!net.wait(20s)) return host_->fail("no answer");
       while (auto event = net.poll()) {
         if (event->kind == EventKind::closed) return host_->fail("a flow ended");
         if (event->kind != EventKind::message) continue;
+        const Question question = question_on(event->flow);
+        if (question.flow == flows_.size() || answered[question.flow])
+          return host_->fail("a flow answers that was not asked, or twice");
+        if (!std::ranges::equal(event->message.bytes(), std::as_bytes(std::span{&question, 1})))
+          return host_->fail("an answer is not what was asked");
+        answered[question.flow] = true;
         ++answers;
         host_->count_message();
       }
     }
+  }
+  [[nodiscard]] Question question_on(FlowHandle flow) const {
+    const auto at = std::find(flows_.begin(), flows_.end(), flow) - flows_.begin();
+    return {number_, engine_, static_cast<std::uint32_t>(at)};
   }
   /// Until `every` after the last one began; who is late does not catch up.
   void pause(Net& net, std::chrono::nanoseconds every) {
@@ -238,6 +259,8 @@ class Asker {
   }
 
   Host* host_;
+  std::uint32_t engine_ = 0;
+  std::uint64_t number_ = 0;  // of the round
   std::vector<FlowHandle> flows_;
   Clock::time_point next_ = Clock::now();
 };
@@ -294,6 +317,15 @@ std::string text(const Phase& p) {
          " paths changed, " + std::to_string(p.path_returns) + " back, " +
          std::to_string(p.handed_over) + " handed over, " + std::to_string(p.rolled_over) +
          " rolled over";
+}
+
+/// What each look saw go astray, of its messages.
+std::string handed_over_in(const std::vector<Phase>& looks) {
+  std::string out;
+  for (const Phase& look : looks)
+    out += (out.empty() ? "" : ", ") + std::to_string(look.handed_over) + " of " +
+           std::to_string(look.messages);
+  return out;
 }
 
 /// Both hosts, seen from the parent.
@@ -380,15 +412,19 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
   // are good too, and soon every flow knows two: then nothing is handed over but what a thread
   // causes that stands still for longer than peers have patience. Not ten times in a row.
   static_cast<void>(pair.under({Load::rounds, 0, 0, every}, 16 * 60));
-  Phase half = pair.under({Load::rounds, 0, 0, every}, 16 * 60, 2s);
-  const Phase first_half = half;
-  CHECK(first_half.handed_over_per_1000() < 30);
-  int looks = 1;
-  for (; looks < 10 && half.handed_over != 0; ++looks)
-    half = pair.under({Load::rounds, 0, 0, every}, 16 * 60, 2s);
+  // A look that was disturbed so much that it is not at half load does not count either.
+  const auto at_half = [&](const Phase& look) {
+    return look.rate() >= full.rate() * 0.4 && look.rate() <= full.rate() * 0.6;
+  };
+  std::vector<Phase> looks;
+  while (looks.size() < 10 &&
+         (looks.empty() || looks.back().handed_over != 0 || !at_half(looks.back())))
+    looks.push_back(pair.under({Load::rounds, 0, 0, every}, 16 * 60, 2s));
+  const Phase& half = looks.back();
+  CHECK(looks.front().handed_over_per_1000() < 30);
   CHECK(half.handed_over == 0);
   CHECK(half.rolled_over == 0);  // nor did the kernel use other queues
-  CHECK(half.rate() <= full.rate() * 0.6);
+  CHECK(at_half(half));          // an idle machine hands nothing over either
   Phase calm;
   calm.handed_over = 1;
   for (int attempt = 0; attempt < 10 && calm.handed_over != 0; ++attempt)
@@ -404,17 +440,20 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
   CHECK(a.handed_over + b.handed_over > 0);
   CHECK(a.dropped + b.dropped == 0);
   WARN((ipv6 ? "IPv6, " : "IPv4, ")
-       << "full load: " << text(full) << "; half: " << text(first_half) << "; look " << looks
-       << " at half: " << text(half) << "; calm: " << text(calm) << "; searches that hit: "
-       << a.hits + b.hits << ", in vain: " << a.searches_in_vain + b.searches_in_vain);
+       << "full load: " << text(full) << "; half: " << text(looks.front()) << "; " << looks.size()
+       << " looks at half: " << handed_over_in(looks) << "; the last: " << text(half)
+       << "; calm: " << text(calm) << "; searches that hit: " << a.hits + b.hits
+       << ", in vain: " << a.searches_in_vain + b.searches_in_vain);
 }
 
 TEST_CASE("sixteen stacks of a process share its port, and each reaches all sixteen of the peer",
           "[stack][root]") {
+  const bool ipv6 = GENERATE(false, true);
   constexpr std::uint32_t engines = engines_at_most;
+  CAPTURE(ipv6);
   const auto hosts = TwoHosts::make();
   REQUIRE(hosts);
-  Pair pair{*hosts, engines, false};
+  Pair pair{*hosts, engines, ipv6};
   Phase all;
   Word client;
   for (const auto until = Clock::now() + patience; Clock::now() < until;) {
@@ -429,5 +468,5 @@ TEST_CASE("sixteen stacks of a process share its port, and each reaches all sixt
     CHECK(client.received[i] > 0);
     CHECK(server.received[i] > 0);
   }
-  WARN("sixteen engines: " << text(all));
+  WARN("sixteen engines, " << (ipv6 ? "IPv6: " : "IPv4: ") << text(all));
 }

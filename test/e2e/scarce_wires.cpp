@@ -33,16 +33,19 @@ struct Word {
   explicit Word(const std::string& what) { what.copy(wrong, sizeof wrong - 1); }
 };
 
-IpAddress address_of(std::size_t end) {
-  return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + end));
+IpAddress address_of(std::size_t end, bool ipv6) {
+  IpAddress out{{0xfd, 0, 0x01, 0x17}};
+  out.octets[15] = static_cast<std::uint8_t>(11 + end);
+  return ipv6 ? out : IpAddress::v4(10, 117, 0, out.octets[15]);
 }
 
-tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end) {
+tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end, bool ipv6) {
   Net::Options options;
   options.nic = wire.enter(end);
   options.nic.descriptors = 32;
   options.interface.mtu_bytes = wire.mtu();
-  options.interface.addresses = {{address_of(end), 24}};
+  options.interface.addresses = {
+      {address_of(end, ipv6), static_cast<std::uint8_t>(ipv6 ? 64 : 24)}};
   // 256 KiB whatever the network says: many times the ring.
   options.engine.flow.congestion = CongestionKind::fixed_window;
   return Net::open(options);
@@ -74,9 +77,9 @@ class Hoarder {
   std::chrono::steady_clock::time_point next_{};
 };
 
-std::string echo(Net& net) {
+std::string echo(Net& net, bool ipv6) {
   EchoOptions options;
-  options.peer = {address_of(1), port};
+  options.peer = {address_of(1, ipv6), port};
   options.size = message_bytes;
   options.window = 2;
   options.flows = 2;
@@ -108,14 +111,14 @@ std::string serve(Net& net, Control& control) {
   return {};
 }
 
-int run_end(const Wire& wire, std::size_t end, Control& control) {
-  auto net = open_stack(wire, end);
+int run_end(const Wire& wire, std::size_t end, bool ipv6, Control& control) {
+  auto net = open_stack(wire, end, ipv6);
   if (!net) return control.send(Word{net.error()}), 1;
   if (!net->listen({port})) return control.send(Word{"cannot listen"}), 1;
   control.send(Word{});
   while (!control.ready()) static_cast<void>(net->poll());  // it answers its neighbours
   static_cast<void>(control.receive<char>());
-  Word word{end == 0 ? echo(*net) : serve(*net, control)};
+  Word word{end == 0 ? echo(*net, ipv6) : serve(*net, control)};
   word.counters = net->counters();
   control.send(word);
   while (!control.ready()) static_cast<void>(net->poll());
@@ -128,11 +131,11 @@ Word heard(ChildProcess& end, const std::string& who) {
 }
 
 /// The counters of client and server.
-std::array<EngineCounters, 2> echo_over(const Wire& wire) {
+std::array<EngineCounters, 2> echo_over(const Wire& wire, bool ipv6) {
   std::vector<ChildProcess> ends;
   for (const std::size_t end : {0U, 1U}) {
-    auto child =
-        ChildProcess::start([&, end](Control& control) { return run_end(wire, end, control); });
+    auto child = ChildProcess::start(
+        [&, end](Control& control) { return run_end(wire, end, ipv6, control); });
     REQUIRE(child);
     ends.push_back(std::move(*child));
   }
@@ -158,18 +161,22 @@ std::optional<Wire> wire_called(const std::string& name) {
 }  // namespace
 
 TEST_CASE("full rings and empty pools on memif are counted and cost no message", "[scarce]") {
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
   const auto wire = wire_called("memif");
   if (!wire) return;
-  const auto [client, server] = echo_over(*wire);
+  const auto [client, server] = echo_over(*wire, ipv6);
   CHECK(client.tx_pool_empty > 0);
   CHECK(client.tx_ring_full > 0);
 }
 
 TEST_CASE("full rings and empty pools on a veth pair are counted and cost no message",
           "[scarce][root]") {
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
   const auto wire = wire_called("veth-af_packet");
   if (!wire) return;
-  const auto [client, server] = echo_over(*wire);
+  const auto [client, server] = echo_over(*wire, ipv6);
   CHECK(client.tx_pool_empty > 0);
   CHECK(server.nic.rx_missed > 0);  // the kernel's ring ran over while the server looked away
 }

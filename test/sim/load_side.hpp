@@ -41,9 +41,10 @@ class LoadSide {
     return AppCookie{app, found->second * 2 + 1};
   }
   bool room(std::uint32_t) noexcept { return true; }
-  void deliver(AppCookie cookie, FlowKey, const FlowEvent& event) noexcept {
+  void deliver(AppCookie cookie, FlowKey key, const FlowEvent& event) noexcept {
     LoadFlow& flow = (*flows_)[cookie.handle / 2];
     const std::uint32_t end = cookie.handle % 2;
+    if (flow.key[end] != key) return;  // it was given up before it began
     switch (event.kind) {
       case FlowEventKind::connected:
         flow.open[0] = true;

@@ -277,11 +277,15 @@ class LoadWorld {
       LoadFlow& flow = flows_[i];
       Worker& worker = *workers_[sender_of(i)];
       const Endpoint peer{address_of(flow.options.to), port};
-      const auto key = worker.engine.connect(now_, {0, i * 2}, peer, now_ + 30s);
-      if (!key) throw LoadFailure("connect was refused");
-      flow.key[0] = *key;
-      if (!by_client_.emplace(worker.engine.info(*key)->local, i).second)
-        throw LoadFailure("two engines chose one port: nobody can tell their flows apart here");
+      for (bool alone = false; !alone;) {
+        const auto key = worker.engine.connect(now_, {0, i * 2}, peer, now_ + 30s);
+        if (!key) throw LoadFailure("connect was refused");
+        flow.key[0] = *key;
+        alone = by_client_.emplace(worker.engine.info(*key)->local, i).second;
+        // Two engines may choose one port; servers here tell flows apart by it.
+        if (!alone && !worker.engine.close(now_, *key, now_))
+          throw LoadFailure("close was refused");
+      }
       worker.side.add_sender(i);
       wake_[sender_of(i)] = now_;
     }

@@ -33,7 +33,8 @@ struct Strangers {
     const auto decided = [&] {
       return app.established.count(key->value) + app.ended.count(key->value) != 0;
     };
-    REQUIRE(hosts.run_until(decided, began + limit + 1ms));
+    // Flows' timers may come a 256th later, engine/timing_wheel.hpp.
+    REQUIRE(hosts.run_until(decided, began + limit + limit / 256 + 1ms));
     const auto ended = app.ended.find(key->value);
     return {ended == app.ended.end() ? Reason::none : ended->second, hosts.now() - began};
   }

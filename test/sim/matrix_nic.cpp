@@ -142,8 +142,10 @@ TEST_CASE("a transmit ring that is full is counted and delays, but loses nothing
 
 TEST_CASE("an empty pool is counted at both ends and the flow resumes", "[A25]") {
   for (const auto seed : seeds(5, 50)) {
-    const LoadOptions options = load(seed, seed);
+    LoadOptions options = load(seed, seed);
     CAPTURE(seed, options.engines, options.ipv6);
+    // Each of several engines has a pool of its own, in which a quarter of Swift's window has room.
+    if (options.engines > 1) options.flow.congestion = CongestionKind::fixed_window;
     Busy busy{options};
     for (const std::uint32_t host : {0U, 1U})
       busy.world.port_of(host).set_pool(34);  // an engine keeps up to 32 of them

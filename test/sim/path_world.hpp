@@ -163,6 +163,13 @@ class PathNic : public SimNic {
 };
 static_assert(Nic<PathNic>);
 
+inline constexpr SimRss every_hash[] = {SimRss::opaque, SimRss::symmetric, SimRss::ordered,
+                                        SimRss::low_bits, SimRss::constant};
+/// low_bits knows eight queues, constant one.
+[[nodiscard]] constexpr bool hash_reaches(SimRss rss, std::uint32_t engines) noexcept {
+  return engines == 1 || (rss != SimRss::constant && (rss != SimRss::low_bits || engines <= 8));
+}
+
 struct PathHostOptions {
   std::uint32_t engines = 4;
   SimRss rss = SimRss::opaque;

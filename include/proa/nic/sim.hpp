@@ -43,6 +43,7 @@ struct SimPortOptions {
   bool promiscuous = false;
   SimRss rss = SimRss::opaque;
   SimLinkOptions link{};
+  friend bool operator==(const SimPortOptions&, const SimPortOptions&) = default;
 };
 
 /// Ports with fixed MAC addresses (a cloud's fabric) or a switch that learns and floods.

@@ -21,6 +21,7 @@ struct SimLoss {
   std::uint32_t bad_ppm = 1'000'000;    // lost while bad
 
   [[nodiscard]] constexpr bool none() const noexcept { return enter_ppm == 0 && good_ppm == 0; }
+  friend bool operator==(const SimLoss&, const SimLoss&) = default;
 };
 
 /// The cable between one port and the switch; both directions have the same delay and rate.
@@ -32,6 +33,7 @@ struct SimLinkOptions {
                                                                     // than this marks CE
   std::uint32_t mark_ppm = 0;                                       // and so does mere chance
   SimLoss to_switch{}, to_port{};  // each direction has its own losses
+  friend bool operator==(const SimLinkOptions&, const SimLinkOptions&) = default;
 };
 
 namespace detail {

@@ -10,8 +10,8 @@ using namespace proa::sim;
 
 namespace {
 
-PathHostOptions with(std::uint32_t engines, SimRss rss = SimRss::opaque) {
-  return {.engines = engines, .rss = rss, .handover_slots = 256, .link_delay = 10us};
+PathHostOptions with(std::uint32_t engines, SimRss rss = SimRss::opaque, bool ipv6 = false) {
+  return {.engines = engines, .rss = rss, .handover_slots = 256, .link_delay = 10us, .ipv6 = ipv6};
 }
 
 /// The server's end of the client's flow; null: there is none, or several.
@@ -130,19 +130,27 @@ TEST_CASE("A router's word that packets are too big reaches the engine whose flo
   CHECK(world.a.counters().drops[Drop::icmp_ignored] == 0);
 }
 
+// TARGETS 13: without loss or cookie.
 TEST_CASE("A flow connects in one round trip whatever the hash of either NIC") {
-  for (const SimRss rss : {SimRss::opaque, SimRss::constant}) {
-    PathWorld world{7, with(4, rss), with(4, rss)};
-    world.listen(world.b, 3);
-    world.run(1ms);
-    (void)world.connect(2);  // resolves the neighbour
-    world.run(20ms);
-    PathEnd& flow = world.connect(2);
-    const Instant began = world.now;
-    REQUIRE(world.run_until([&] { return flow.open; }, world.now + 1s));
-    CHECK(world.now - began < 45us);  // four cables of 10 us
-    CHECK(world.a.counters().drops.total() + world.b.counters().drops.total() == 0);
-  }
+  const bool ipv6 = GENERATE(false, true);
+  for (const std::uint32_t engines : {1U, 2U, 3U, 4U, 8U, 16U})
+    for (const SimRss rss : every_hash) {
+      CAPTURE(ipv6, engines, static_cast<int>(rss));
+      const PathHostOptions options = with(engines, rss, ipv6);
+      PathWorld world{7 * engines, options, options};
+      world.listen(world.b, engines - 1);
+      world.run(1ms);
+      for (std::uint32_t from = 0; from < engines; from += 3) {
+        (void)world.connect(from);  // finds the neighbour
+        world.run(20ms);
+        PathEnd& flow = world.connect(from);
+        const Instant began = world.now;
+        REQUIRE(world.run_until([&] { return flow.open; }, world.now + 1s));
+        CHECK(world.now - began < 45us);  // four cables of 10 us
+      }
+      CHECK(world.a.counters().drops.total() + world.b.counters().drops.total() == 0);
+      for (const auto& engine : world.b.engines) CHECK(engine->counters().answers_retry == 0);
+    }
 }
 
 TEST_CASE("After probing a flow's packets arrive at its own engines: none is handed over") {
@@ -165,25 +173,33 @@ TEST_CASE("After probing a flow's packets arrive at its own engines: none is han
 }
 
 TEST_CASE("A second flow between two engines takes a remembered path and probes nothing") {
-  PathWorld world{11, with(8), with(8)};
-  world.listen(world.b, 5);
-  for (auto& side : world.b.sides) side->echo = true;
-  PathEnd& first = world.connect(6);
-  first.to_send = 100;
-  world.run(100ms);
-  REQUIRE(first.received == 100);
-  const auto probes = [&] {
-    return world.a.counters().paths.probes_sent + world.b.counters().paths.probes_sent;
-  };
-  const auto before = probes();
-  CHECK(before > 0);
-  for (int i = 0; i < 20; ++i) {
-    PathEnd& next = world.connect(6);
-    next.to_send = 50;
-    world.run(5ms);
-    CHECK(next.received == 50);
-  }
-  CHECK(probes() == before);
+  const bool ipv6 = GENERATE(false, true);
+  for (const std::uint32_t engines : {2U, 3U, 4U, 8U, 16U})
+    for (const SimRss rss : every_hash) {
+      if (!hash_reaches(rss, engines)) continue;
+      CAPTURE(ipv6, engines, static_cast<int>(rss));
+      const PathHostOptions options = with(engines, rss, ipv6);
+      PathWorld world{11 * engines, options, options};
+      world.listen(world.b, engines / 2);
+      for (auto& side : world.b.sides) side->echo = true;
+      const auto probes = [&] {
+        return world.a.counters().paths.probes_sent + world.b.counters().paths.probes_sent;
+      };
+      PathEnd& first = world.connect(engines - 1);
+      first.to_send = 100;
+      world.run(100ms);
+      REQUIRE(first.received == 100);
+      const auto before = probes();
+      if (engines == 16) CHECK(before > 0);
+      for (int i = 0; i < 20; ++i) {
+        PathEnd& next = world.connect(engines - 1);
+        next.to_send = 50;
+        world.run(5ms);
+        CHECK(next.received == 50);
+      }
+      CHECK(probes() == before);
+      CHECK(handed_over_during(world, 5ms) == 0);
+    }
 }
 
 // Clouds limit one 5-tuple.

@@ -184,6 +184,44 @@ TEST_CASE("frames for a destroyed port vanish and its buffers come back", "[nic]
   CHECK(network.buffers_made() == network.buffers_free());
 }
 
+TEST_CASE("a frame that asks for a checksum is refused, counted, and its buffer comes back",
+          "[nic][sim]") {
+  for (const PacketFlag asks : {PacketFlag::tx_udp_checksum, PacketFlag::tx_ip_checksum}) {
+    Pair net;
+    std::array<Packet, 2> packets;
+    REQUIRE(net.a.allocate(packets) == 2);
+    for (Packet& packet : packets) {
+      const auto frame = udp4(mac_a, mac_b, 0x0a000001, 0x0a000002, 50001, 50002);
+      std::copy(frame.begin(), frame.end(), packet.storage().begin());
+      packet.set_length(static_cast<std::uint32_t>(frame.size()));
+    }
+    packets[0].set(asks);
+    REQUIRE(net.a.tx_burst(start, packets) == 2);  // the burst goes on behind it
+    CHECK(receive(net.b, at_us(100)).size() == 1);
+    CHECK(net.a.counters().tx_errors == 1);
+    CHECK(net.a.counters().tx_packets == 1);
+    CHECK(net.a.packets_held() == 0);
+    CHECK(net.network.buffers_made() == net.network.buffers_free());
+  }
+}
+
+TEST_CASE("what every simulated test runs on is the least that a cloud's NIC gives", "[nic][sim]") {
+  SimPortOptions ordinary;
+  ordinary.mac = mac_a;
+  ordinary.queues = 4;
+  CHECK(SimPort::least(mac_a, 4) == ordinary);
+  SimNetwork network(1);
+  SimPort port(network, SimPort::least(mac_a, 4));
+  CHECK(port.queue_count() == 4);
+  CHECK(port.options().rss == SimRss::opaque);
+  for (std::uint32_t queue = 0; queue < 4; ++queue) {
+    const NicCapabilities offers = port.nic(queue).capabilities();
+    CHECK(offers.queue == queue);
+    CHECK(offers.queue_descriptors == 256);
+    CHECK_FALSE((offers.tx_ip_checksum || offers.tx_udp_checksum || offers.rx_checksum));
+  }
+}
+
 static std::set<std::uint32_t> queues_hit(const SimPort& port, bool vary_low_bits) {
   std::set<std::uint32_t> out;
   for (std::uint16_t i = 0; i < 200; ++i) {
