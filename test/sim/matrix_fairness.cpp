@@ -159,6 +159,7 @@ TEST_CASE("a flow that joins settled ones soon has half of its share and keeps i
   for (const CongestionKind kind : {CongestionKind::swift, CongestionKind::cubic})
     for (const std::uint32_t others : {1U, 7U, 99U})
       for (const auto seed : seeds(1, 5)) {
+        if (others == 99 && !in_full() && kind != CongestionKind::swift) continue;
         if (others == 99 && in_brief()) continue;
         Sharing sharing;
         sharing.senders.assign(others + 1, kind);

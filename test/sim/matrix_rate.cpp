@@ -41,34 +41,36 @@ LoadOptions load_of(const LongPath& path, std::uint64_t seed, CongestionKind con
 TEST_CASE("a path of 1 to 750 ms one way connects and is filled by one BDP", "[A15]") {
   const auto controllers = in_full() ? std::vector{CongestionKind::swift, CongestionKind::cubic}
                                      : std::vector{CongestionKind::swift};
-  for (const CongestionKind congestion : controllers)
-    for (const Duration one_way :
-         {Duration{1ms}, Duration{10ms}, Duration{100ms}, Duration{750ms}}) {
-      if (in_brief() && one_way == 100ms) continue;
-      const LongPath path{one_way};
-      LoadWorld<> world(2, load_of(path, 1, congestion));
-      LoadFlowOptions flow;
-      // Larger ones wait for the block of each, about one and a half of them per round trip.
-      flow.message_bytes = 64U << 10U;
-      flow.outstanding = 640;
-      flow.start = never;
-      world.add(flow);
-      world.start_together();
-      double filled = 0;
-      int rounds = 0;
-      for (; rounds < 60 && filled < path.bdp; ++rounds) {
-        world.run_for(path.rtt);
-        filled = std::max(filled, static_cast<double>(world.info(0).in_flight_bytes));
+  for (const auto seed : seeds(1, 3))
+    for (const CongestionKind congestion : controllers)
+      for (const Duration one_way :
+           {Duration{1ms}, Duration{10ms}, Duration{100ms}, Duration{750ms}}) {
+        if (in_brief() && one_way == 100ms) continue;
+        const LongPath path{one_way};
+        LoadWorld<> world(2, load_of(path, seed, congestion));
+        LoadFlowOptions flow;
+        // Larger ones wait for the block of each, about one and a half of them per round trip.
+        flow.message_bytes = 64U << 10U;
+        flow.outstanding = 640;
+        flow.start = never;
+        world.add(flow);
+        world.start_together();
+        double filled = 0;
+        int rounds = 0;
+        for (; rounds < 60 && filled < path.bdp; ++rounds) {
+          world.run_for(path.rtt);
+          filled = std::max(filled, static_cast<double>(world.info(0).in_flight_bytes));
+        }
+        CAPTURE(seed, one_way.count(), congestion, path.bdp, filled, rounds,
+                world.info(0).packets_lost);
+        CHECK(filled >= path.bdp);
+        CHECK(world.info(0).window_bytes >= path.bdp);
+        const std::uint64_t before = world.engine(0).counters().rx_bytes;
+        world.run_for(4 * path.rtt);
+        const auto carried = static_cast<double>(world.engine(0).counters().rx_bytes - before);
+        CHECK(carried >= 0.8 * 4 * path.bdp);
+        world.converge(200s);
       }
-      CAPTURE(one_way.count(), congestion, path.bdp, filled, rounds, world.info(0).packets_lost);
-      CHECK(filled >= path.bdp);
-      CHECK(world.info(0).window_bytes >= path.bdp);
-      const std::uint64_t before = world.engine(0).counters().rx_bytes;
-      world.run_for(4 * path.rtt);
-      const auto carried = static_cast<double>(world.engine(0).counters().rx_bytes - before);
-      CHECK(carried >= 0.8 * 4 * path.bdp);
-      world.converge(200s);
-    }
 }
 
 TEST_CASE("10 % of CE marks bring a flow to 70 % of its rate within 10 RTT, without loss",
