@@ -47,7 +47,7 @@ class Paths {
     const std::uint32_t at = find_or_make(target);
     if (at == none) return none;
     Route& route = routes_[at];
-    if (route.incarnation != incarnation) route.pair_count = 0;
+    if (route.incarnation != 0 && route.incarnation != incarnation) route.pair_count = 0;
     route.incarnation = incarnation;
     ++route.flows;
     return at;
@@ -144,7 +144,7 @@ class Paths {
     if (!answer) return std::nullopt;
     if (!answer->hit) {
       ++counters_.misses;
-      learn_of_other(routes_[at], answer->engine, answer->ports, now);
+      learn_of_other(routes_[at].target, answer->engine, answer->ports, now);
       return std::nullopt;
     }
     ++counters_.hits;
@@ -233,22 +233,11 @@ class Paths {
     next_timeout_ = std::min(next_timeout_, now);
     ++counters_.searches;
   }
-  /// What is known of another incarnation of the peer is dropped, as in join(); flows of a route
-  /// know better than a straggler of the former one.
-  void learn_of_other(const Route& found_by, std::uint8_t engine, UdpPorts ports,
+  void learn_of_other(PathTarget target, std::uint8_t engine, UdpPorts ports,
                       Instant now) noexcept {
-    PathTarget target = found_by.target;
-    const std::uint32_t incarnation = found_by.incarnation;
     target.engine = engine;
     const std::uint32_t at = find_or_make(target);
-    if (at == none) return;
-    Route& route = routes_[at];
-    if (route.incarnation != incarnation) {
-      if (route.flows != 0) return;
-      route.pair_count = 0;
-      route.incarnation = incarnation;
-    }
-    if (route.pair_count < pairs_max) learn(at, ports, now);
+    if (at != none && routes_[at].pair_count < pairs_max) learn(at, ports, now);
   }
   void stop(std::uint32_t at) noexcept {
     routes_[at].probe.stop();
