@@ -47,6 +47,12 @@ class EngineGroup {
     return false;
   }
 
+  /// The engine that announced last is gone: the next one that comes shall.
+  void give_back_announcement(std::uint64_t interruptions) noexcept {
+    std::uint64_t announced = interruptions + 1;
+    announced_.compare_exchange_strong(announced, interruptions, std::memory_order_relaxed);
+  }
+
   /// A descriptor that becomes readable when something is put into the inbox of an engine that has
   /// declared itself asleep; made at the first call, -1 without descriptors. The engine's thread.
   [[nodiscard]] int bell(std::uint32_t engine) noexcept {

@@ -89,7 +89,8 @@ class Interface {
         primary_(plan.primary(true)),
         primary_ipv6_(plan.primary(false)),
         plain_ipv4_(primary_.is_v4() ? primary_.to_v4() : ~std::uint64_t{0}) {
-    if (announces && plan_.options.announce) announcer_.start(Instant::min());
+    announces_ = announces && plan_.options.announce;
+    if (announces_) announcer_.start(Instant::min());
   }
   Interface(const Interface&) = delete;  // the announcer looks into the plan
   Interface& operator=(const Interface&) = delete;
@@ -184,9 +185,12 @@ class Interface {
   /// The NIC has its link again, perhaps in another place of the network: neighbours are re-checked
   /// when they are used next, and one engine tells everybody our addresses.
   void link_came_up(Instant now, bool announces) noexcept {
-    if (announces && plan_.options.announce) announcer_.start(now);
+    announces_ = announces && plan_.options.announce;
+    if (announces_) announcer_.start(now);
     neighbours_.doubt_all(now);
   }
+  /// Whether it was this one that told our addresses last.
+  [[nodiscard]] bool announces() const noexcept { return announces_; }
 
   /// What other engines of this port should be told, the oldest first: the last word counts.
   [[nodiscard]] std::optional<NeighbourNews> poll_news() noexcept {
@@ -310,6 +314,7 @@ class Interface {
   IpAddress primary_;
   IpAddress primary_ipv6_;
   std::uint64_t plain_ipv4_;  // primary_ in host order, or what no address equals
+  bool announces_ = false;
   /// Of an address of ours, by a station that may be a gateway.
   struct Claim {
     MacAddress by;

@@ -200,6 +200,10 @@ class Flow {
 
   // flow.hpp
   void arm_timers(Instant now) noexcept;
+  /// Who waits for memory is woken by this timer: it stays.
+  void arm_pace(Instant now) noexcept {
+    if (!starved_) timers_.arm(FlowTimer::pace, sender_.paced_until(now));
+  }
   /// Nothing has happened for long: an idle flow keeps nothing in the pool, nor promised memory.
   void trim() noexcept {
     sender_.trim();
@@ -266,7 +270,7 @@ Reason Flow<Memory, Policy>::submit(Instant now, const MessageBlock& block, bool
   number = sender_.queue().next_number().minus(1);
   request_credit();
   // Only pacing may hold it back now: then nothing but this timer would send it.
-  if (is_established(state_)) timers_.arm(FlowTimer::pace, sender_.paced_until(now));
+  if (is_established(state_)) arm_pace(now);
   return Reason::none;
 }
 
@@ -345,7 +349,7 @@ void Flow<Memory, Policy>::handle_timeout(Instant now, bool next_hop_silent) noe
   if (!is_established(state_)) return;
   timers_.arm(FlowTimer::loss, sender_.loss_deadline());  // the next to become overdue
   // Expired or new: what a timer declared lost may have to wait for its pace.
-  timers_.arm(FlowTimer::pace, sender_.paced_until(now));
+  arm_pace(now);
 }
 
 template <MessageMemory Memory, TransportPolicy Policy>
@@ -384,6 +388,7 @@ const char* Flow<Memory, Policy>::broken_invariant() const noexcept {
     return "packets in flight without a probe timer";
   if (is_established(state_) && timers_.at(FlowTimer::loss) > sender_.loss_deadline())
     return "a packet becomes overdue and no timer tells";
+  if (starved_ && !timers_.armed(FlowTimer::pace)) return "it waits for memory and nobody looks";
   if (state_ == FlowState::finished && timers_.next() != never)
     return "a finished flow has a timer armed";
   return nullptr;

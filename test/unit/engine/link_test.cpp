@@ -1,5 +1,7 @@
 // engine: links that are lost and ports that are set up anew, however short: neighbours hear of us
 // and prove themselves, and one engine of the port speaks for all.
+#include <memory>
+
 #include <catch2/catch.hpp>
 
 #include "../../sim/path_world.hpp"
@@ -146,4 +148,34 @@ TEST_CASE("A link that is up for the first time is announced although nobody cou
   turn(Instant{5s});
   turn(Instant{8s});
   CHECK(std::as_const(engine).interface().counters().announcements_sent == before + 2);
+}
+
+TEST_CASE("An engine that takes the place of the one that announced announces anew") {
+  SimNetwork network{1};
+  SimPort port{network, {.mac = MacAddress{{2, 0, 0, 0, 0, 1}}, .queues = 2}};
+  PathSide side{0}, other_side{1};
+  InterfaceOptions at;
+  at.mac = port.options().mac;
+  at.addresses = {{IpAddress::v4(10, 0, 0, 1), 24}};
+  EngineOptions options;
+  options.flows_max = 16;
+  options.interface = InterfacePlan::make(at).value();
+  EngineGroupOptions together;
+  together.engines = 2;
+  options.group = std::make_shared<EngineGroup>(together);
+  SimNic first = port.nic(0), second = port.nic(1);
+  const auto announced = [](auto& engine) {
+    for (const Instant now : {Instant{1s}, Instant{4s}, Instant{7s}})
+      for (int i = 0; i < 4; ++i) static_cast<void>(engine.turn([&] { return now; }));
+    return std::as_const(engine).interface().counters().announcements_sent;
+  };
+  auto engine = std::make_unique<Engine<SimNic, PathSide>>(first, side, options, Instant{1s});
+  CHECK(announced(*engine) == 2);
+  options.index = 1;
+  Engine<SimNic, PathSide> other{second, other_side, options, Instant{1s}};
+  CHECK(announced(other) == 0);
+  engine.reset();
+  options.index = 0;
+  engine = std::make_unique<Engine<SimNic, PathSide>>(first, side, options, Instant{1s});
+  CHECK(announced(*engine) == 2);
 }

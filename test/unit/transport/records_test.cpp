@@ -163,6 +163,25 @@ TEST_CASE("control that finds no memory is tried again, and not all the time") {
   CHECK(pair.count(1, FlowEventKind::closed) == 1);
 }
 
+TEST_CASE("what happens while a flow waits for memory does not make it wait for ever") {
+  FlowPair<> pair;
+  pair.connect();
+  pair.run_for(1ms);
+  auto& flow = *pair.side[0].flow;
+  REQUIRE(pair.send(0, pattern(10, 0)));  // there is a queue for messages, and no record yet
+  {
+    const UsedUp all{pair.side[0].pool};
+    pair.drain(0);
+    REQUIRE_FALSE(flow.wants_transmit(pair.now));
+    pair.now += 100us;
+    REQUIRE(pair.send(0, pattern(10, 1)));
+    flow.handle_timeout(pair.now);
+    CHECK(flow.broken_invariant() == nullptr);
+  }
+  pair.run_for(3ms);
+  CHECK(pair.side[1].messages.size() == 2);
+}
+
 TEST_CASE("what cannot be remembered as lost for want of memory is lost a little later") {
   FlowPair<> pair;
   pair.connect();
