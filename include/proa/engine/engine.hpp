@@ -205,7 +205,6 @@ class Engine {
   static constexpr Duration neighbour_recheck = std::chrono::milliseconds{20};
   // A container's processors may be withheld until the next period of its quota (Linux: 100 ms).
   static constexpr Duration peer_pause = std::chrono::milliseconds{100};
-  static constexpr Duration unread_longest = std::chrono::milliseconds{10};
   static constexpr std::size_t loopback_packets = 64;
   static constexpr std::uint32_t events_per_visit = 32;
   static constexpr Duration link_look_every = std::chrono::milliseconds{100};

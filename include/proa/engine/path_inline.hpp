@@ -67,6 +67,7 @@ template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::find_other_path(std::uint32_t slot) noexcept {
   Slot& host = flows_[slot];
   if (host.route == Paths::none || !is_established(host.flow.state())) return;
+  constexpr Duration unread_longest = std::chrono::milliseconds{10};
   const Instant read_since = std::max(drained_at_, now_ - unread_longest);
   if (read_since < host.path_settles_at) return;
   host.doubtful = true;
