@@ -68,9 +68,9 @@ BUGS = [
         "  if (!has_more_than_ack(now)) return",
         "  if (!has_more_than_ack(now) && !planted::bug(@)) return",
         "poll_transmit wrote what wants_transmit denied"),
-    Bug(FLOW, "a timer that fired fires again at once", "transport/timers.hpp",
-        "    cancel(timer);\n    return true;",
-        "    if (!planted::bug(@)) cancel(timer);\n    return true;",
+    Bug(FLOW, "a loss timer that fired fires again at once", "transport/flow.hpp",
+        "  timers_.arm(FlowTimer::loss, sender_.loss_deadline());  // the next to become overdue",
+        "  timers_.arm(FlowTimer::loss, planted::bug(@) ? now : sender_.loss_deadline());",
         "too many steps: something spins"),
     like(SIM_BUGS, ENGINE, "an engine wants a turn every nanosecond", "too many steps: something spins"),
 ]

@@ -100,7 +100,7 @@ class SentPackets {
   }
   /// at() of the first record whose number is not before `number`; count() if there is none.
   [[nodiscard]] std::uint32_t position(PacketNumber number) const noexcept {
-    if (!oldest().before(number)) return 0;
+    if (ring_.empty() || !oldest().before(number)) return 0;
     if (ring_.back().number.before(number)) return ring_.size();
     // Exact unless packets without a record came between: then it lies before.
     const std::uint32_t guess = std::min(number.since(oldest()), ring_.size() - 1);

@@ -136,7 +136,10 @@ TEST_CASE("a record is found by its number, whatever lies between that has none"
       if (recorded[i]) ++gone;
       if (kept) ++before;
     }
-    REQUIRE(packets.find(first.plus(400)) == nullptr);
+    for (const std::uint32_t ahead : {400U, 401U, 1U << 30U}) {  // what a forger may name
+      REQUIRE(packets.find(first.plus(ahead)) == nullptr);
+      REQUIRE(packets.position(first.plus(ahead)) == packets.count());
+    }
     packets.clear();
   }
 }
