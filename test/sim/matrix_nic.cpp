@@ -299,3 +299,40 @@ TEST_CASE("engines stall 0.1, 1 or 20 ms at random: hardly a packet is resent, n
         world.converge();
       }
 }
+
+namespace {
+
+/// What a fresh flow carries while both engines run for 0.1 ms and then not for 3 to 10 ms, from
+/// the beginning on: others are busy on their processors.
+std::uint64_t delivered_while_starved(std::uint64_t seed, Duration time) {
+  LoadOptions options = load(seed, seed % 2);
+  options.port.descriptors = 4096;
+  LoadWorld<> world{2, options};
+  Prng prng{seed};
+  LoadFlowOptions flow;
+  flow.outstanding = 4;
+  flow.message_bytes = 1U << 20U;
+  world.add(flow);
+  std::array<Instant, 2> runs_until{};
+  for (const Instant end = world.now() + time; world.now() < end; world.run_for(50us))
+    for (const std::uint32_t host : {0U, 1U}) {
+      if (world.now() < runs_until[host]) continue;
+      const Duration pause{3'000'000 + static_cast<std::int64_t>(prng.below(7'000'000))};
+      world.stall(host, world.now() + pause);
+      runs_until[host] = world.now() + pause + 100us;
+    }
+  const std::uint64_t bytes = world.flows()[0].delivered_bytes;
+  CHECK(world.info(0).packets_lost == 0);
+  world.converge();
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("A26: engines that hardly run give a flow the window that their pauses need", "[A26]") {
+  for (const auto seed : seeds(3, 99)) {
+    CAPTURE(seed);
+    // A megabyte in each of some 40 pauses of both; it was a tenth once.
+    CHECK(delivered_while_starved(seed, 500ms) >= 40U << 20U);
+  }
+}

@@ -18,7 +18,7 @@ struct AckSample {
   Duration smoothed_rtt{};
   Duration minimum_rtt{};
   Duration uncertainty{};             // how much of `rtt` may be the poller's own lateness
-  bool rtt_reliable = true;           // false: uncertainty is above srtt / 2
+  bool rtt_reliable = true;           // false: so uncertain that it says nothing (rtt.hpp)
   bool window_limited = false;        // the sender was held back by the window, not by its data
   std::uint32_t acked_bytes = 0;      // newly acknowledged
   std::uint32_t in_flight_bytes = 0;  // before this acknowledgement

@@ -16,6 +16,13 @@ class RttEstimator {
   /// Since the last restart_minimum(); the newest sample if there was none.
   [[nodiscard]] Duration minimum() const noexcept { return std::min(minimum_, latest_); }
 
+  /// Whether a sample of which so much may be a poller's own lateness says something of the path.
+  /// The smoothed round trip alone is no measure: after a few late samples of a starved poller any
+  /// lateness is small beside it, and a pause passes for a queue.
+  [[nodiscard]] bool trusts(Duration uncertainty) const noexcept {
+    return uncertainty <= std::min(smoothed_ / 2, std::max(minimum() / 2, usual_turn));
+  }
+
   /// How late the peer's poller was of late, for who waits for its answer; zero mostly.
   [[nodiscard]] Duration peer_lateness() const noexcept { return Duration{peer_lateness_ns_}; }
 
@@ -54,6 +61,8 @@ class RttEstimator {
   }
 
  private:
+  static constexpr Duration usual_turn{50'000};  // of an engine that moves bulk data: a few bursts
+
   /// An idle flow is small. Saturates at four seconds: no probe waits that long.
   static constexpr std::uint32_t packed(Duration d) noexcept {
     return static_cast<std::uint32_t>(std::min<std::int64_t>(d.count(), 0xffff'ffff));

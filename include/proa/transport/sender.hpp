@@ -322,7 +322,7 @@ class Sender {
     sample.smoothed_rtt = rtt_.smoothed();
     sample.minimum_rtt = rtt_.minimum();
     sample.uncertainty = uncertainty;
-    sample.rtt_reliable = uncertainty <= rtt_.smoothed() / 2;
+    sample.rtt_reliable = rtt_.trusts(uncertainty);
     sample.window_limited = window_limited_;
     sample.acked_bytes = acked.bytes;
     sample.acked_packets = acked.packets;

@@ -250,10 +250,14 @@ class Swift {
   }
 
   /// A poller that is always late never sees a delay it may trust. It needs a window for its own
-  /// gaps, so it gets one slowly, as long as nothing is lost.
+  /// gaps: start-up goes on without a sight of the path, after it the window grows slowly, as long
+  /// as nothing is lost.
   void decide_blindly() noexcept {
     if (!limited_ || lost_packets_ != 0) blind_rounds_ = 0;
-    if (limited_ && ++blind_rounds_ > blind_rounds_max) increase();
+    if (!limited_ || ++blind_rounds_ <= blind_rounds_max) return;
+    if (!starting_) return increase();
+    window_ = std::min(2 * window_, threshold_);
+    starting_ = window_ < threshold_;
   }
 
   /// What a round adds: a quarter packet to few, a whole one to many, and more by the square of the

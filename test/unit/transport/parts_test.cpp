@@ -233,6 +233,22 @@ TEST_CASE("a late poller's sample widens neither srtt nor its variation") {
   CHECK(rtt.variation() == 50us);
 }
 
+TEST_CASE("what a starved poller measured first makes no later lateness small", "[A26]") {
+  RttEstimator rtt;
+  rtt.update(38ms, 0us, 38ms);
+  rtt.update(130us, 0us, 0us);
+  REQUIRE(rtt.smoothed() > 20ms);
+  CHECK(rtt.trusts(65us));
+  CHECK_FALSE(rtt.trusts(66us));
+  // An engine's usual turn is not lateness on a path shorter than it, if the round trip is longer.
+  rtt.update(20us, 0us, 0us);
+  CHECK(rtt.trusts(50us));
+  CHECK_FALSE(rtt.trusts(51us));
+  for (int i = 0; i < 100; ++i) rtt.update(20us, 0us, 0us);
+  CHECK(rtt.trusts(10us));
+  CHECK_FALSE(rtt.trusts(11us));
+}
+
 TEST_CASE("three later packets make a loss until the flow has seen reordering", "[rfc9002-6.1.1]") {
   LossRule rule;
   CHECK_FALSE(rule.lost_by_count(2));

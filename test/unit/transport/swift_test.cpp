@@ -192,6 +192,31 @@ TEST_CASE("what a late poller measured changes nothing") {
   CHECK(d.controller.window_bytes() > before);
 }
 
+TEST_CASE("start-up of a poller that is always late doubles, up to half of what was") {
+  Driver<Swift> d;
+  const std::uint32_t first = d.controller.window_bytes();
+  const auto late_round = [&](bool limited = true) { d.round(5ms, limited, 0, false); };
+  for (int i = 0; i < 8; ++i) late_round();
+  CHECK(d.controller.window_bytes() == first);
+  for (std::uint32_t factor = 2; factor <= 64; factor *= 2) {
+    late_round();
+    CHECK(d.controller.window_bytes() == factor * first);
+  }
+  // The application becomes the limit: eight more until it may have more.
+  late_round(false);
+  for (int i = 0; i < 8; ++i) late_round();
+  CHECK(d.controller.window_bytes() == 64 * first);
+
+  d.controller.on_persistent_congestion(d.now);
+  CHECK(d.packets() == 1);
+  for (int i = 0; i < 20 && d.controller.starting(); ++i) late_round();
+  CHECK(d.controller.window_bytes() == 32 * first);
+  CHECK_FALSE(d.controller.starting());
+  late_round();
+  CHECK(d.controller.window_bytes() > 32 * first);
+  CHECK(d.controller.window_bytes() < 36 * first);  // a sixteenth, not twice
+}
+
 TEST_CASE("a CE mark counts as a round of twice the target") {
   Driver<Swift> d = settled(100);
   const std::uint32_t before = d.controller.window_bytes();
