@@ -147,7 +147,11 @@ std::string overrun(const bench::TwoHosts& wires) {
   if (const auto never = until("said", [&] { return times(hosts.b.errors(), line) > 0; });
       !never.empty())
     return never + "\n" + hosts.b.errors();
-  return times(hosts.b.errors(), line) == 1 ? "" : hosts.b.errors();
+  // Once an episode, and a slow machine may have let one end between two overruns.
+  const std::string words = hosts.b.errors();
+  const std::size_t said = times(words, line);
+  const std::size_t over = times(words, ": the receive ring overran\n") - said;
+  return said <= over + 1 ? "" : words;
 }
 
 /// The kernel gave the interface one queue, so there is one engine.

@@ -38,8 +38,10 @@ class RttEstimator {
     const Duration adjusted = std::max(sample - ack_delay, minimum_);
     latest_ = adjusted;
     if (!has_sample()) {
-      smoothed_ = adjusted;
-      variation_ns_ = packed(adjusted / 2);
+      // Of what a starved poller measured only the certain part is the path's. Nothing but a better
+      // sample lowers it later, and until then a paced flow sends a few packets per pause.
+      smoothed_ = std::max(adjusted - uncertainty, std::min(adjusted, usual_turn));
+      variation_ns_ = packed(smoothed_ / 2);
       return;
     }
     // A poller that came late measured itself: such a sample says nothing of the variation.

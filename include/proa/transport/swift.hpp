@@ -6,6 +6,7 @@
 
 #include <proa/transport/blame.hpp>
 #include <proa/transport/congestion.hpp>
+#include <proa/transport/round_delay.hpp>
 #include <proa/transport/windowed_minimum.hpp>
 
 namespace proa {
@@ -19,9 +20,7 @@ namespace proa {
 /// - A decrease empties the queue, so that every flow sees the true minimum again. By the paper's
 ///   own formula (algorithm 1) the queue stands at the target, a newcomer takes it for the path,
 ///   and starves the others.
-/// - A round's delay is that of its worst moment: the smallest of at least two samples within 25
-///   us or half a round. A single sample may be a poller's jitter; the smallest of a whole round
-///   would hide the queue from bursts and from long paths, and those would starve the others.
+/// - A round's delay is that of its worst moment (round_delay.hpp).
 /// - The room above the minimum is the same for all paths up to 400 us (25 us; a sixteenth beyond,
 ///   for their jitter), and the step grows with the square of the round trip: flows of different
 ///   round trips get rates of one order. A step that overfills the room stands in the queue for the
@@ -35,6 +34,8 @@ namespace proa {
 ///   it.
 /// - A queue that is never seen empty for half a second is a longer path: its minimum is forgotten
 ///   then, not after ten seconds.
+/// - After a late poll the flow is paced and nothing is decided for four rounds: what was held back
+///   leaves as one burst, here and often at the other end too, and its queue says nothing.
 /// - Start-up doubles per round while the smallest delay of the round is below half of the minimum
 ///   more (it is bursty), then drains for one round. It ends as well when a round stands above the
 ///   usual target and brings less than a quarter more: a long path's start-up would hold the queue,
@@ -130,13 +131,8 @@ class Swift {
   static constexpr std::uint64_t half_256 = 128;
   static constexpr Duration never_empty_min = std::chrono::milliseconds{500};
   static constexpr std::int64_t never_empty_rounds = 64;
-  static constexpr std::uint32_t samples_min = 2;  // one may be a poller's jitter
+  static constexpr std::uint32_t pause_rounds = 4;
 
-  struct Moment {
-    Duration delay = Duration::max();  // the smallest
-    Instant since{};
-    std::uint32_t samples = 0;
-  };
   struct Undo {
     std::uint64_t window = 0;  // 0: nothing to undo
     std::uint64_t threshold = 0;
@@ -159,30 +155,21 @@ class Swift {
     if (!ack.rtt_reliable) {
       // Even without the poller's lateness it took too long: no reason to try for more.
       if (ack.rtt - ack.uncertainty > target_delay()) blind_rounds_ = 0;
-      return;
+      return note_pause();
     }
     // The flow may know its path from before this controller began: its handshake saw no queue.
     const bool knows = base_.empty() && ack.minimum_rtt != Duration::zero();
     base_.update(ack.now, knows ? std::min(ack.rtt, ack.minimum_rtt) : ack.rtt);
-    quietest_ = std::min(quietest_, ack.rtt);
-    note_moment(ack);
+    round_.note(ack.now, ack.rtt, ack.smoothed_rtt);
     if (!starting_ || !ack.window_limited || ack.rtt > start_up_target() || lossy()) return;
     window_ = std::min(window_ + scaled(ack.acked_bytes), window_max);
     if (window_ >= threshold_) starting_ = false;
   }
 
-  void note_moment(const AckSample& ack) noexcept {
-    moment_.delay = std::min(moment_.delay, ack.rtt);
-    if (moment_.samples++ == 0) moment_.since = ack.now;
-    const Duration span = std::min(queue_min, ack.smoothed_rtt / 2);
-    if (moment_.samples < samples_min || ack.now - moment_.since < span) return;
-    worst_moment_ = std::max(worst_moment_, moment_.delay);
-    moment_ = {};
-  }
-
   void finish_round(std::uint64_t next_number) noexcept {
     if (path_is_longer()) start_anew();
-    const bool settling = std::exchange(settling_, false);
+    const bool pausing = passes_pause() && !marked_;
+    const bool settling = std::exchange(settling_, false) || pausing;
     if (settling && refill_ != 0) window_ = std::exchange(refill_, 0U);
     if (lossy())
       decrease_for_loss(next_number);
@@ -191,17 +178,31 @@ class Swift {
     if (judged_packets_ >= judged_packets_max)
       judge_anew_from(lost_packets_ != 0 ? newest_lost_ + 1 : judged_from_);
     round_end_ = next_number;
-    worst_moment_ = Duration::zero();
-    quietest_ = Duration::max();
-    moment_ = {};
+    round_.begin();
     limited_ = marked_ = false;
+  }
+
+  void note_pause() noexcept {
+    if (passing_rounds_ == 0 && !starting_) congested_ = true;
+    late_ = true;
+  }
+  /// Whether this round is one after a late poll. Who is late again and again has to decide by what
+  /// there is.
+  [[nodiscard]] bool passes_pause() noexcept {
+    const bool passing = passing_rounds_ != 0;
+    if (std::exchange(late_, false)) {
+      passing_rounds_ = pause_rounds;
+      return !passing;
+    }
+    if (passing) --passing_rounds_;
+    return passing;
   }
 
   /// Every decrease empties the queue of this flow, and of others like it. What never empties in
   /// all that time is the path.
   [[nodiscard]] bool path_is_longer() noexcept {
-    if (quietest_ == Duration::max()) return false;
-    if (quietest_ <= base_delay() + queue_room()) {
+    if (round_.quietest() == Duration::max()) return false;
+    if (round_.quietest() <= base_delay() + queue_room()) {
       full_since_ = never;
       return false;
     }
@@ -211,7 +212,7 @@ class Swift {
     }
     const Duration limit = std::max(never_empty_min, never_empty_rounds * base_delay());
     const Duration so_far = now_ - full_since_;
-    if (so_far > limit / 2) longer_base_ = std::min(longer_base_, quietest_);
+    if (so_far > limit / 2) longer_base_ = std::min(longer_base_, round_.quietest());
     return so_far >= limit && longer_base_ != Duration::max();
   }
   void start_anew() noexcept {
@@ -225,8 +226,8 @@ class Swift {
   }
 
   void decide(std::uint64_t next_number) noexcept {
-    const bool by_moments = !starting_ && worst_moment_ != Duration::zero();
-    const Duration delay = by_moments ? worst_moment_ : quietest_;
+    const bool by_moments = !starting_ && round_.worst_moment() != Duration::zero();
+    const Duration delay = by_moments ? round_.worst_moment() : round_.quietest();
     if (delay == Duration::max() && !marked_) return decide_blindly();
     blind_rounds_ = 0;
     undo_ = {};
@@ -362,9 +363,7 @@ class Swift {
   }
 
   WindowedMinimum base_;
-  Moment moment_;
-  Duration worst_moment_{};              // of the round; zero: it had too few samples
-  Duration quietest_ = Duration::max();  // the smallest sample of the round
+  RoundDelay round_;
   Duration smoothed_rtt_{};
   Duration tolerance_{};  // what this flow adds to its target because of others' queues
   std::uint64_t window_ = scaled(initial_bytes);
@@ -380,14 +379,16 @@ class Swift {
   std::uint32_t judged_packets_ = 0;  // acknowledged or lost since loss was last judged
   std::uint32_t lost_packets_ = 0;
   Instant now_{}, growing_since_{};
-  Instant full_since_ = never;      // since then the queue was never seen empty
-  Duration longer_base_{};          // the smallest sample of the later half of that time
-  std::uint32_t blind_rounds_ = 0;  // rounds in a row without a trustworthy sample
+  Instant full_since_ = never;        // since then the queue was never seen empty
+  Duration longer_base_{};            // the smallest sample of the later half of that time
+  std::uint32_t blind_rounds_ = 0;    // rounds in a row without a trustworthy sample
+  std::uint32_t passing_rounds_ = 0;  // until a late poll is past
   bool starting_ = true;
   bool congested_ = false;
   bool settling_ = false;  // this round's samples are older than the last decrease
   bool limited_ = false;
   bool marked_ = false;
+  bool late_ = false;     // a sample of this round was a late poller's
   bool forgive_ = false;  // losses of what was sent before persistent congestion are its part
 };
 static_assert(CongestionController<Swift>);

@@ -233,9 +233,23 @@ TEST_CASE("a late poller's sample widens neither srtt nor its variation") {
   CHECK(rtt.variation() == 50us);
 }
 
+TEST_CASE("of a late poller's first sample only the certain part counts", "[A26]") {
+  RttEstimator late, hopeless, near;
+  late.update(20ms, 0us, 19ms);
+  CHECK(late.smoothed() == 1ms);
+  CHECK(late.variation() == 500us);
+  CHECK(late.minimum() == 20ms);
+  hopeless.update(20ms, 0us, 20ms);
+  CHECK(hopeless.smoothed() == 50us);  // a busy engine's turn, which is no lateness
+  near.update(20us, 0us, 20us);
+  CHECK(near.smoothed() == 20us);
+  hopeless.update(200us, 0us, 0us);
+  CHECK(hopeless.smoothed() == Duration{(7 * 50'000 + 200'000) / 8});
+}
+
 TEST_CASE("what a starved poller measured first makes no later lateness small", "[A26]") {
   RttEstimator rtt;
-  rtt.update(38ms, 0us, 38ms);
+  rtt.update(38ms, 0us, 0us);  // one that did not know how late it was
   rtt.update(130us, 0us, 0us);
   REQUIRE(rtt.smoothed() > 20ms);
   CHECK(rtt.trusts(65us));
