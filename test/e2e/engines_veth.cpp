@@ -395,8 +395,9 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
   };
   std::vector<Phase> looks;
   std::vector<double> astray;  // per 1000 messages, in each look at half load
-  while (looks.size() < 10 && (looks.empty() || looks.back().handed_over != 0 ||
-                               looks.back().rolled_over != 0 || !at_half(looks.back()))) {
+  while (astray.size() < 10 && looks.size() < 40 &&
+         (looks.empty() || looks.back().handed_over != 0 || looks.back().rolled_over != 0 ||
+          !at_half(looks.back()))) {
     full = pair.under({Load::rounds, 0, 0, 0ms}, 16 * 60, looks.empty() ? 2s : 1s);
     const std::chrono::nanoseconds every{
         static_cast<std::int64_t>(1e9 * engines * engines / (full.rate() / 2))};

@@ -299,12 +299,11 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
     while (link.sent() < more_than_fits) link.send(32, 100);
     control.send(Verdict{});
     if (!control.receive<char>(2 * patience())) return 1;
-    // Fewer than its ring holds: a new owner that comes late misses none of them.
-    for (int i = 0; i < 100 && !control.ready(); ++i) {
+    while (!control.ready()) {
       link.send(1, 100);
-      ::usleep(10'000);
+      ::usleep(10'000);  // the new owner, once it looks, has two seconds before its ring is full
     }
-    return control.receive<char>(2 * patience()) ? 0 : 1;
+    return 0;
   });
   auto owner = ChildProcess::start([&](Control& control) {
     hosts->enter(1);
@@ -321,7 +320,6 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
     if (!turn(soon([&] { return !opened->link_up(); }) ? "" : "the cable is not out")) return 1;
     nic = opened->take_queue();
     if (!turn(nic ? "" : nic.error())) return 1;
-    if (!turn(soon([&] { return opened->link_up(); }) ? "" : "the cable is not in")) return 1;
     bench::RawLink link{*nic};
     std::uint64_t first = 0;
     const auto note = [&](std::uint64_t number, std::span<const std::byte>) {
@@ -356,8 +354,6 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
   owner->control().send('t');
   CHECK(heard(*owner) == "");
   cable("up");
-  owner->control().send('u');
-  CHECK(heard(*owner) == "");
   sender->control().send('s');
   owner->control().send('r');
   CHECK(heard(*owner) == "");
