@@ -65,7 +65,9 @@ tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end, con
   options.engine.flows_max = std::max(setup.active + setup.idle + 64, 1024U);
   const double keepalive = setup.keepalive_s == 0 ? 30 : setup.keepalive_s;
   options.engine.flow.keepalive = Duration{static_cast<Duration::rep>(keepalive * 1e9)};
-  options.engine.flow.idle_limit = 4 * options.engine.flow.keepalive;
+  // Longer than a busy machine may keep either end from its processor.
+  options.engine.flow.idle_limit =
+      std::max<Duration>(4 * options.engine.flow.keepalive, std::chrono::seconds{10});
   return Net::open(options);
 }
 
@@ -129,6 +131,7 @@ tl::expected<EchoResult, std::string> echo(Net& net, const Setup& setup, std::ui
   options.window = window;
   options.flows = setup.active;
   options.seconds = setup.seconds;
+  options.patience = std::chrono::seconds{30};
   return EchoClient<Net>{net, options}.run([] { return false; });
 }
 
@@ -242,14 +245,14 @@ Outcome measure(const Wire& wire, const Setup& setup) {
   if (!there) return unexpected(there.error());
   auto here = start(0);
   if (!here) return unexpected(here.error());
-  const double patience = 60 + 3 * setup.seconds + 3 * setup.keepalive_s;
-  if (auto ready = heard(*there, "server", 20); !ready) return unexpected(ready.error());
-  if (auto ready = heard(*here, "client", 20); !ready) return unexpected(ready.error());
+  const double patience = 120 + 3 * setup.seconds + 3 * setup.keepalive_s;
+  if (auto ready = heard(*there, "server", 60); !ready) return unexpected(ready.error());
+  if (auto ready = heard(*here, "client", 60); !ready) return unexpected(ready.error());
   there->control().send('g');
   here->control().send('g');
   const auto client = heard(*here, "client", patience);
   there->control().send('s');
-  const auto server = heard(*there, "server", 20);
+  const auto server = heard(*there, "server", 60);
   here->stop(std::chrono::seconds{2});
   there->stop(std::chrono::seconds{2});
   if (!client) return unexpected(client.error());

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -22,7 +23,11 @@ std::string copy_name(std::uint32_t size) { return fmt::format("memcpy of {} B",
 Case cache_line_case(const Bench& bench) {
   Labels labels{.name = line_name, .placement = "cache-line", .window = 1};
   return {std::move(labels), [&bench]() -> tl::expected<Sample, std::string> {
-            const double ns = read_mood(bench.core(0), bench.core(1)).round_trip_ns;
+            // There is one; on a busy machine it may belong to others for a while.
+            const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+            double ns = 0;
+            while (ns == 0 && std::chrono::steady_clock::now() < end)
+              ns = read_mood(bench.core(0), bench.core(1)).round_trip_ns;
             if (ns == 0) return tl::unexpected<std::string>("no second processor answers");
             return Sample{{"rtt_p50", "ns", ns}, {"rate", "frames/s", 1e9 / ns}};
           }};

@@ -20,7 +20,7 @@ using InProcessNet = Stack<InProcess<DpdkNic>>;
 using SidecarNet = Stack<Sidecar>;
 
 constexpr std::uint16_t port = 7000;
-constexpr std::chrono::seconds start_patience{20};
+constexpr std::chrono::seconds start_patience{60};
 // What follows a set-up is over: late acknowledgements, path probes, duplicates of our address.
 constexpr std::chrono::milliseconds settling{1500};
 
@@ -41,7 +41,7 @@ int serve(Net& net, Control& control) {
 
 template <class Net>
 int connect(Net& net, Control& control, const std::string& peer) {
-  const auto flow = net.connect({*parse_ip(peer), port}, std::chrono::seconds{10});
+  const auto flow = net.connect({*parse_ip(peer), port}, start_patience);
   if (!flow || !net.send(*flow, std::array<std::byte, 1>{})) return 1;
   control.send('c');
   wait_until_told(net, control);

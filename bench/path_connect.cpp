@@ -19,7 +19,7 @@ using Net = Stack<InProcess<DpdkNic>>;
 using tl::unexpected;
 
 constexpr std::uint16_t first_port = 7000;  // engine i listens on first_port + i
-constexpr std::chrono::seconds start_patience{20};
+constexpr std::chrono::seconds start_patience{60};
 // A flow looks for a better path after 8 of 32 packets came to the wrong engine, and takes a few
 // round trips to find it.
 constexpr std::uint32_t rounds_until_found = 100;
@@ -189,14 +189,14 @@ class Client {
     flows_.clear();
   }
   void await(EventKind kind, std::size_t events) {
-    const std::uint64_t end = ticks() + static_cast<std::uint64_t>(5e9 / ns_per_tick());
+    const std::uint64_t end = ticks() + static_cast<std::uint64_t>(30e9 / ns_per_tick());
     while (events != 0 && error_.empty()) {
       host_->poll([&](std::uint32_t engine, const Net::Event& event) {
         if (event.kind == kind) --events;
         if (event.kind == EventKind::closed && is_open(engine, event.flow))
           fail("a flow ended: " + std::string{text(event.reason)});
       });
-      if (ticks() > end) fail("nothing happened for 5 seconds");
+      if (ticks() > end) fail("nothing happened for half a minute");
     }
   }
   [[nodiscard]] bool is_open(std::uint32_t engine, FlowHandle handle) const {
@@ -271,7 +271,7 @@ Sample sample_of(const PhaseResult& result, const Totals& server) {
 
 /// One phase of the client, with what it took the server.
 Outcome measure_phase(ChildProcess& client, ChildProcess& server, double seconds) {
-  const std::chrono::milliseconds patience{static_cast<std::int64_t>(seconds * 1e3) + 30'000};
+  const std::chrono::milliseconds patience{static_cast<std::int64_t>(seconds * 1e3) + 120'000};
   const auto before = asked<Totals>(server, start_patience);
   const auto result = asked<PhaseResult>(client, patience);
   const auto after = asked<Totals>(server, start_patience);

@@ -19,7 +19,7 @@ namespace {
 
 using tl::unexpected;
 
-constexpr std::chrono::seconds start_patience{20};
+constexpr std::chrono::seconds start_patience{60};
 
 std::string nic_text(const Wire& wire, std::size_t end) {
   const DpdkOptions nic = wire.enter(end);

@@ -36,7 +36,7 @@ class Control {
   template <class T>
   requires std::is_trivially_copyable_v<T>
   [[nodiscard]] std::optional<T> receive(
-      std::chrono::milliseconds patience = std::chrono::milliseconds{10'000}) noexcept {
+      std::chrono::milliseconds patience = std::chrono::milliseconds{60'000}) noexcept {
     T value;
     if (!receive_bytes(std::as_writable_bytes(std::span{&value, 1}), patience)) return std::nullopt;
     return value;

@@ -16,7 +16,7 @@ using Net = Stack<Sidecar>;
 using tl::unexpected;
 
 constexpr std::uint16_t port = 7000;
-constexpr std::chrono::seconds start_patience{20};
+constexpr std::chrono::seconds start_patience{60};
 
 /// How the applications wait.
 std::string waiting(const SidecarSetup& setup) { return setup.asleep ? "spin=0us" : ""; }
@@ -33,6 +33,7 @@ EchoOptions echo_options(const SidecarSetup& setup, std::size_t peer) {
   options.seconds = setup.seconds;
   options.verify = setup.verify;
   options.wait = setup.wait;
+  options.patience = std::chrono::seconds{30};
   return options;
 }
 
@@ -89,7 +90,7 @@ Outcome measure_one_machine(const SidecarSetup& setup) {
     return 0;
   });
   if (!ends) return unexpected(ends.error());
-  return heard(*ends, "applications", std::chrono::seconds{60});
+  return heard(*ends, "applications", std::chrono::seconds{120});
 }
 
 Outcome measure_two_sidecars(const Wire& wire, const SidecarSetup& setup) {
@@ -123,7 +124,7 @@ Outcome measure_two_sidecars(const Wire& wire, const SidecarSetup& setup) {
     return 0;
   });
   if (!client) return unexpected(client.error());
-  return heard(*client, "client", std::chrono::seconds{60});
+  return heard(*client, "client", std::chrono::seconds{120});
 }
 
 }  // namespace proa::bench

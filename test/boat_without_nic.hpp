@@ -55,12 +55,13 @@ class BoatWithoutNic {
   }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] Stack<Sidecar> board(const std::string& name) const {
-    return Stack<Sidecar>{Sidecar::Options::parse("socket=" + path_ + ";name=" + name)};
+    return Stack<Sidecar>{
+        Sidecar::Options::parse("socket=" + path_ + ";name=" + name + ";timeout=60s")};
   }
   [[nodiscard]] std::string status(const std::string& query) const {
-    auto control = ControlClient::connect(path_, std::chrono::seconds{5});
+    auto control = ControlClient::connect(path_, std::chrono::seconds{60});
     if (!control) return control.error();
-    auto text = control->status(query, std::chrono::seconds{5});
+    auto text = control->status(query, std::chrono::seconds{60});
     return text ? *text : text.error();
   }
 

@@ -41,7 +41,12 @@ class ConnectClient {
     const auto span = static_cast<std::uint64_t>(options_.seconds * 1e9 / ns_per_tick());
     const std::uint64_t began = ticks(), warm = began + span / 10, end = warm + span;
     std::uint64_t packets_before = 0, warm_at = 0;
-    for (std::uint64_t now = began; now < end && error_.empty(); now = ticks()) {
+    // A short time may go by while others have the processor.
+    const auto patience = static_cast<std::uint64_t>(30e9 / ns_per_tick());
+    const auto over = [&](std::uint64_t now) {
+      return now >= (counted_ != 0 && warm_at != 0 ? end : end + patience);
+    };
+    for (std::uint64_t now = began; !over(now) && error_.empty(); now = ticks()) {
       if (warm_at == 0 && now >= warm) {
         warm_at = now;
         packets_before = packets();
@@ -63,7 +68,7 @@ class ConnectClient {
  private:
   tl::expected<void, std::string> open_first() {
     const std::uint64_t before = ticks();
-    const auto flow = net_->connect(options_.peer, std::chrono::seconds{5});
+    const auto flow = net_->connect(options_.peer, std::chrono::seconds{30});
     if (!flow) return tl::unexpected{"cannot connect: " + std::string{flow.error().text()}};
     result_.first_us = static_cast<double>(ticks() - before) * ns_per_tick() / 1e3;
     return {};

@@ -160,6 +160,7 @@ struct Pirate {
     AttachOptions options;
     options.path = path;
     options.name = "pirate";
+    options.timeout = std::chrono::seconds{60};
     return must(ControlClient::attach(options));
   }
   [[nodiscard]] RingSlot* requests() const {

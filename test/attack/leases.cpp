@@ -47,7 +47,7 @@ void serve(Net& postman, std::uint64_t& seed) {
 
 template <class Done>
 bool sail(Net& postman, std::uint64_t& seed, Done&& done) {
-  const auto end = std::chrono::steady_clock::now() + 20s;
+  const auto end = std::chrono::steady_clock::now() + 60s;
   while (!done()) {
     if (std::chrono::steady_clock::now() > end) return false;
     serve(postman, seed);
@@ -116,6 +116,7 @@ class Forger {
     AttachOptions options;
     options.path = path;
     options.name = "forger";
+    options.timeout = 60s;
     auto attached = ControlClient::attach(options);
     if (!attached) throw std::runtime_error{attached.error()};
     return std::move(*attached);

@@ -169,7 +169,7 @@ TEST_CASE("a stack on a queue pair of a program's own DPDK exchanges messages wi
       ChildProcess::start([&](Control& control) { return run_foreign_program(socket, control); });
   REQUIRE(foreign);
   CHECK(heard(*foreign) == "");
-  CHECK(foreign->stop(std::chrono::seconds{5}) == 0);
+  CHECK(foreign->stop(patience()) == 0);
   ordinary->control().send('s');
-  CHECK(ordinary->stop(std::chrono::seconds{5}) == 0);
+  CHECK(ordinary->stop(patience()) == 0);
 }

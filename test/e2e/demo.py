@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 MARK = f"PROA_DEMO_TEST={os.getpid()}"  # in the environment of whatever the demo starts
 WIRES = ("veth", "memif") if os.geteuid() == 0 else ("memif",)
@@ -42,6 +43,14 @@ def free_hugepages():
     return [line for line in lines if line.startswith("HugePages_Free")]
 
 
+def soon_empty(look):
+    """What it still finds after a while: who was killed may need a processor to be gone."""
+    end = time.monotonic() + 20
+    while (found := look()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
 class Run:
     """One run of the demo in a session of its own, as in a terminal of its own."""
 
@@ -53,7 +62,8 @@ class Run:
             self.json = scratch / "figures.json"
             mark, value = MARK.split("=")
             self.process = subprocess.Popen(
-                [demo, "--build", build, "--wire", wire, "--seconds", "0.2", "--json", str(self.json)],
+                # Whom we interrupt at a stage must not be through before we are heard.
+                [demo, "--build", build, "--wire", wire, "--seconds", "1" if stage else "0.2", "--json", str(self.json)],
                 env={**os.environ, "TMPDIR": folder, mark: value}, start_new_session=True, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=listen_to_interrupts)
             self.stages = []
@@ -67,8 +77,8 @@ class Run:
             self.rows = [json.loads(row) for row in self.json.read_text().splitlines()] if self.json.exists() else []
             self.wrote = self.json.exists()
             self.json.unlink(missing_ok=True)
-            self.left = [f"process {one}" for one in marked_processes()]
-            self.left += [f"file {path}" for path in {*scratch.rglob("*"), *(public_traces() - before)}]
+            self.left = [f"process {one}" for one in soon_empty(marked_processes)]
+            self.left += [f"file {path}" for path in soon_empty(lambda: {*scratch.rglob("*"), *(public_traces() - before)})]
 
 
 def listen_to_interrupts():
@@ -95,7 +105,7 @@ def main(demo, build):
     cases = [(wire, "") for wire in WIRES] + [(WIRES[0], stage) for stage in STAGES]
     for wire, stage in cases:
         run = Run(demo, build, wire, stage)
-        wrong = run.left + ([] if free_hugepages() == pages else ["hugepages are gone"])
+        wrong = run.left + (["hugepages are gone"] if soon_empty(lambda: free_hugepages() != pages) else [])
         if not stage:
             wrong += complaints_of_whole_run(run)
         elif run.code != 130 or run.output or run.wrote:

@@ -180,7 +180,8 @@ class Asker {
 
   void operator()(std::uint32_t engine, Net& net) {
     while (flows_.size() < host_->engines) {
-      const auto flow = net.connect(host_->server(static_cast<std::uint32_t>(flows_.size())), 20s);
+      const auto flow =
+          net.connect(host_->server(static_cast<std::uint32_t>(flows_.size())), patience);
       if (!flow) return host_->fail("cannot connect");
       flows_.push_back(*flow);
     }
@@ -209,7 +210,7 @@ class Asker {
     }
     std::vector<bool> answered(flows_.size());
     for (std::size_t answers = 0; answers < flows.size();) {
-      if (!net.wait(20s)) return host_->fail("no answer");
+      if (!net.wait(patience)) return host_->fail("no answer");
       while (auto event = net.poll()) {
         if (event->kind == EventKind::closed) return host_->fail("a flow ended");
         if (event->kind != EventKind::message) continue;
@@ -382,27 +383,35 @@ TEST_CASE("four engines on each side find paths through the kernel's fanout hash
   Pair pair{*hosts, engines, ipv6};
   // Sixteen flows: enough for 8 of 32 packets, and for every search.
   static_cast<void>(pair.under({Load::rounds, 0, 0, 4ms}, 16 * 60));
-  const Phase full = pair.under({Load::rounds, 0, 0, 0ms}, 16 * 60, 2s);
-  const std::chrono::nanoseconds every{
-      static_cast<std::int64_t>(1e9 * engines * engines / (full.rate() / 2))};
   // Before a path is known three of four packets go astray. With as many threads as here on two
   // cores one that gets no processor is silent and its peers try other paths. Those that they know
   // are good too, and soon every flow knows two: then nothing is handed over but what a thread
   // causes that stands still for longer than peers have patience. Not ten times in a row.
-  static_cast<void>(pair.under({Load::rounds, 0, 0, every}, 16 * 60));
+  // What full load is depends on who else wants the processors: it is measured before each look.
   // A look that was disturbed so much that it is not at half load does not count either.
+  Phase full;
   const auto at_half = [&](const Phase& look) {
     return look.rate() >= full.rate() * 0.4 && look.rate() <= full.rate() * 0.6;
   };
   std::vector<Phase> looks;
-  while (looks.size() < 10 &&
-         (looks.empty() || looks.back().handed_over != 0 || !at_half(looks.back())))
+  std::vector<double> astray;  // per 1000 messages, in each look at half load
+  while (astray.size() < 10 && looks.size() < 40 &&
+         (looks.empty() || looks.back().handed_over != 0 || looks.back().rolled_over != 0 ||
+          !at_half(looks.back()))) {
+    full = pair.under({Load::rounds, 0, 0, 0ms}, 16 * 60, looks.empty() ? 2s : 1s);
+    const std::chrono::nanoseconds every{
+        static_cast<std::int64_t>(1e9 * engines * engines / (full.rate() / 2))};
+    static_cast<void>(pair.under({Load::rounds, 0, 0, every}, 16 * 60));
     looks.push_back(pair.under({Load::rounds, 0, 0, every}, 16 * 60, 2s));
+    if (at_half(looks.back())) astray.push_back(looks.back().handed_over_per_1000());
+  }
   const Phase& half = looks.back();
-  CHECK(looks.front().handed_over_per_1000() < 30);
   CHECK(half.handed_over == 0);
   CHECK(half.rolled_over == 0);  // nor did the kernel use other queues
   CHECK(at_half(half));          // an idle machine hands nothing over either
+  std::sort(astray.begin(), astray.end());
+  REQUIRE_FALSE(astray.empty());
+  CHECK(astray[astray.size() / 2] < 30);
   Phase calm;
   calm.handed_over = 1;
   for (int attempt = 0; attempt < 10 && calm.handed_over != 0; ++attempt)

@@ -64,10 +64,10 @@ int run_host(const TwoHosts& hosts, DpdkDriver driver, std::size_t host, Control
   if (!net->listen({port})) return control.send(failed_state("cannot listen")), 1;
   std::array<std::uint64_t, families> echoes{};
   control.send(state_of(*net, echoes));
-  if (!control.receive<char>()) return 1;
+  if (!control.receive<char>(patience())) return 1;
   const std::byte ping[64] = {};
   for (std::size_t family = 0; host == 0 && family < families; ++family) {
-    const auto flow = net->connect({address_of(1, family), port}, 5s);
+    const auto flow = net->connect({address_of(1, family), port}, patience());
     if (!flow) return control.send(failed_state("cannot connect")), 1;
     if (!net->send(*flow, ping)) return control.send(failed_state("cannot send")), 1;
   }
@@ -88,7 +88,7 @@ int run_host(const TwoHosts& hosts, DpdkDriver driver, std::size_t host, Control
 
 State ask(ChildProcess& host) {
   host.control().send('?');
-  const auto state = host.control().receive<State>(20s);
+  const auto state = host.control().receive<State>(patience());
   return state ? *state : failed_state("no answer");
 }
 
@@ -117,7 +117,7 @@ struct Wired {
       ends.push_back(std::move(*child));
     }
     for (std::size_t i = 2; i-- > 0;) {
-      const auto ready = ends[i].control().receive<State>(20s);
+      const auto ready = ends[i].control().receive<State>(patience());
       if (!ready || ready->error[0] != '\0')
         throw std::runtime_error{ready ? ready->error : "an end does not start"};
     }
@@ -132,7 +132,7 @@ struct Wired {
     });
     REQUIRE(child);
     INFO(command);
-    CHECK(child->stop(10s) == 0);
+    CHECK(child->stop(patience()) == 0);
   }
   void echoes(const std::string& when) {
     const auto before = ask(ends[0]);
@@ -294,14 +294,14 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
     auto opened = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
     auto nic = opened ? opened->take_queue() : tl::unexpected{opened.error()};
     control.send(Verdict{nic ? "" : nic.error()});
-    if (!nic || !control.receive<char>()) return 1;
+    if (!nic || !control.receive<char>(patience())) return 1;
     bench::RawLink link{*nic};
     while (link.sent() < more_than_fits) link.send(32, 100);
     control.send(Verdict{});
-    if (!control.receive<char>()) return 1;
+    if (!control.receive<char>(2 * patience())) return 1;
     while (!control.ready()) {
       link.send(1, 100);
-      ::usleep(1000);
+      ::usleep(10'000);  // the new owner, once it looks, has two seconds before its ring is full
     }
     return 0;
   });
@@ -309,7 +309,7 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
     hosts->enter(1);
     const auto turn = [&](const std::string& said) {
       control.send(Verdict{said});
-      return said.empty() && control.receive<char>();
+      return said.empty() && control.receive<char>(2 * patience());
     };
     auto opened = Port<DpdkNic>::open(on_wire(DpdkDriver::af_packet));
     auto nic = opened ? opened->take_queue() : tl::unexpected{opened.error()};
@@ -340,7 +340,7 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
       return std::system((std::string{"ip link set wire0 "} + way).c_str()) == 0 ? 0 : 1;
     });
     REQUIRE(child);
-    REQUIRE(child->stop(10s) == 0);
+    REQUIRE(child->stop(patience()) == 0);
   };
   CHECK(heard(*sender) == "");
   CHECK(heard(*owner) == "");
@@ -359,8 +359,8 @@ TEST_CASE("a queue pair taken again while the cable is out is empty and counts f
   CHECK(heard(*owner) == "");
   sender->control().send('e');
   owner->control().send('e');
-  CHECK(sender->stop(5s) == 0);
-  CHECK(owner->stop(5s) == 0);
+  CHECK(sender->stop(patience()) == 0);
+  CHECK(owner->stop(patience()) == 0);
 }
 
 TEST_CASE("a driver that asks for a reset or loses its device is set up anew", "[nic]") {

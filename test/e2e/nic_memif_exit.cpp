@@ -28,32 +28,39 @@ std::string wait_for_link(DpdkNic& nic, bench::RawLink<DpdkNic>& link, bool up) 
 
 struct Told {
   std::uint32_t round = 0;
+  bool up = false;
 };
 
-/// Follows the link up and down through all rounds, polling without a pause.
+/// Follows the link up and down through all rounds, polling without a pause. A round begins when
+/// its peer has opened its port: until then a client may have tried more than once.
 std::string survive(DpdkNic& nic, Control& control, std::uint32_t rounds) {
   bench::RawLink link{nic};
   for (std::uint32_t round = 0; round < rounds; ++round) {
+    while (!control.ready()) poll_hard(link);
+    if (!control.receive<char>()) return "nobody says that the peer is there";
     if (auto wrong = wait_for_link(nic, link, true); !wrong.empty()) return wrong;
-    control.send(Told{round});
+    const auto before = nic.counters().link_downs;
+    control.send(Told{round, true});
     if (auto wrong = wait_for_link(nic, link, false); !wrong.empty()) return wrong;
+    // DPDK's thread takes the link down first and counts it then.
+    const auto deadline = steady_clock::now() + patience();
+    while (nic.counters().link_downs == before && steady_clock::now() < deadline) poll_hard(link);
+    if (nic.counters().link_downs != before + 1) return "the link's losses are miscounted";
+    control.send(Told{round, false});
   }
-  // DPDK's thread takes the link down first and counts it then.
-  const auto deadline = steady_clock::now() + patience();
-  while (nic.counters().link_downs < rounds && steady_clock::now() < deadline) poll_hard(link);
-  if (nic.counters().link_downs != rounds) return "the link's losses are miscounted";
   const auto leaked = nic.pool_size() - nic.pool_available();
   return leaked == 0 ? "" : std::to_string(leaked) + " packets leaked";
 }
 
 /// A peer that floods until it is killed.
 tl::expected<ChildProcess, std::string> start_victim(const DpdkOptions& options) {
-  return ChildProcess::start([options](Control&) {
+  return ChildProcess::start([options](Control& control) {
     auto port = Port<DpdkNic>::open(options);
     if (!port) return 1;
     auto nic = port->take_queue();
     if (!nic) return 1;
     bench::RawLink link{*nic};
+    control.send('o');  // it is open
     for (;;) poll_hard(link);
   });
 }
@@ -75,10 +82,16 @@ std::string kill_peers(const DpdkOptions& survivor, const DpdkOptions& victim,
   for (std::uint32_t round = 0; round < rounds; ++round) {
     auto next = round == 0 ? std::move(first) : start_victim(victim);
     if (!next) return next.error();
-    if (!surviving->control().receive<Told>(std::chrono::milliseconds{60'000}))
-      return "the survivor died in round " + std::to_string(round);
+    const auto told = [&] {
+      return surviving->control().receive<Told>(2 * patience()).has_value();
+    };
+    if (!next->control().receive<char>(2 * patience())) return "a peer does not open its port";
+    surviving->control().send('o');
+    if (!told()) return "the survivor died in round " + std::to_string(round);
     ::usleep(1000 + round * 37 % 3000);  // some traffic; decides nothing
     ::kill(next->pid(), SIGKILL);
+    // Or the next one might be there before a busy machine lets the survivor look.
+    if (!told()) return "the survivor died after round " + std::to_string(round);
   }
   return heard(*surviving);
 }

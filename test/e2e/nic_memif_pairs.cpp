@@ -70,13 +70,14 @@ std::string serve_the_second(const std::string& socket, Control& control) {
   for (const DpdkNic& nic : *nics)
     if (nic.link_up()) return "a link that is not served is up";
   if (port->describe().link_up) return "described as up";
-  if (log.times("the client has queue pairs for 1 of 4 here and is not served") != 1)
-    return "not said once";
+  const std::string line = "the client has queue pairs for 1 of 4 here and is not served";
+  if (!soon([&] { return log.times(line) != 0; }) || log.times(line) != 1) return "not said once";
   for (DpdkNic& nic : *nics) {
     pollfd waiting{-1, POLLIN, 0};
-    if (!nic.arm_wait() || nic.wait_descriptors(std::span{&waiting.fd, 1}) != 1)
-      return "a thread cannot sleep";
-    if (::poll(&waiting, 1, 50) != 0) return "a thread is kept awake";
+    if (nic.wait_descriptors(std::span{&waiting.fd, 1}) != 1) return "a thread cannot sleep";
+    // The news of the link itself may still be on their way.
+    if (!soon([&] { return nic.arm_wait() && ::poll(&waiting, 1, 50) == 0; }))
+      return "a thread is kept awake";
   }
   control.send(Verdict{});  // turned away
   if (!soon([&] { return port->link_up(); })) return "the link does not come up";
@@ -108,7 +109,7 @@ TEST_CASE("a memif client with fewer queue pairs than its server is not served, 
   });
   REQUIRE(small);
   REQUIRE(heard(*server) == "");  // it has turned that one away
-  CHECK(small->stop(std::chrono::seconds(5)) == 0);
+  CHECK(small->stop(patience()) == 0);
   auto equal = ChildProcess::start([&](Control& control) {
     const auto verdict = [&]() -> std::string {
       auto port = Port<DpdkNic>::open(of_pairs(MemifRole::client, socket, pairs));
@@ -120,7 +121,7 @@ TEST_CASE("a memif client with fewer queue pairs than its server is not served, 
       return "";
     };
     control.send(Verdict{verdict()});
-    return control.receive<char>(std::chrono::milliseconds{60'000}) ? 0 : 1;
+    return control.receive<char>(2 * patience()) ? 0 : 1;
   });
   REQUIRE(equal);
   CHECK(heard(*equal) == "");
@@ -147,7 +148,7 @@ std::string notice_beside_another(const std::string& first, const std::string& s
   if (port->link_up() || !served->link_up()) return "the wrong link is up";
   control.send(Verdict{});  // noticed
   // Its client may not have heard yet that it is connected.
-  return control.receive<char>(std::chrono::milliseconds{60'000}) ? "" : "nobody says when to end";
+  return control.receive<char>(2 * patience()) ? "" : "nobody says when to end";
 }
 
 /// A client that is there until told to leave.
@@ -155,7 +156,7 @@ tl::expected<ChildProcess, std::string> bystander(const std::string& socket, std
   return ChildProcess::start([&socket, with](Control& control) {
     auto port = Port<DpdkNic>::open(of_pairs(MemifRole::client, socket, with));
     control.send(Verdict{port ? "" : port.error()});
-    return control.receive<char>(std::chrono::milliseconds{60'000}) ? 0 : 1;
+    return control.receive<char>(2 * patience()) ? 0 : 1;
   });
 }
 
@@ -217,7 +218,7 @@ TEST_CASE("a memif client that is not served keeps no sleeper of its server awak
   REQUIRE(heard(*equal) == "");
   REQUIRE(heard(*server) == "");
   equal->control().send('e');
-  CHECK(equal->stop(std::chrono::seconds(5)) == 0);
+  CHECK(equal->stop(patience()) == 0);
   auto small = bystander(socket, 1);
   REQUIRE(small);
   CHECK(heard(*server) == "");
@@ -230,13 +231,13 @@ TEST_CASE("a memif client with more queue pairs than its server is told what may
   auto server = ChildProcess::start([&](Control& control) {
     auto port = Port<DpdkNic>::open(of_pairs(MemifRole::server, socket, 1));
     control.send(Verdict{port ? "" : port.error()});
-    return control.receive<char>(std::chrono::milliseconds{60'000}) ? 0 : 1;
+    return control.receive<char>(2 * patience()) ? 0 : 1;
   });
   REQUIRE(server);
   REQUIRE(heard(*server) == "");
   auto client = ChildProcess::start([&](Control& control) {
     DpdkOptions options = of_pairs(MemifRole::client, socket, pairs);
-    options.memif.connect_for = std::chrono::milliseconds(500);
+    options.memif.connect_for = std::chrono::seconds(2);
     auto port = Port<DpdkNic>::open(options);
     control.send(Verdict{port ? "it is taken" : port.error()});
     return 0;

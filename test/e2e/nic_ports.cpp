@@ -72,12 +72,12 @@ TEST_CASE("the socket file of a killed memif server does not stop the next one",
   auto killed = ChildProcess::start([&](Control& control) {
     auto port = Port<DpdkNic>::open(options);
     control.send(Verdict{port ? "" : port.error()});
-    return control.receive<char>() ? 0 : 1;
+    return control.receive<char>(patience()) ? 0 : 1;
   });
   REQUIRE(killed);
   REQUIRE(heard(*killed) == "");
   ::kill(killed->pid(), SIGKILL);
-  killed->stop(std::chrono::seconds(5));
+  killed->stop(patience());
   struct stat info {};
   REQUIRE(::stat(options.memif.socket.c_str(), &info) == 0);
   CHECK(refusal(options) == "");
@@ -193,9 +193,9 @@ TEST_CASE("two ports of one process talk to each other", "[nic]") {
           std::array<int, 1> fd{};
           if (b->wait_descriptors(fd) != 1) return "no descriptor";
           while (!b->arm_wait()) to.receive([](std::uint64_t, std::span<std::byte>) {});
-          from.send(1, 100);
+          if (!soon([&] { return from.send(1, 100) == 1; })) return "no room for a frame";
           pollfd waiting{fd[0], POLLIN, 0};
-          if (::poll(&waiting, 1, 5'000) != 1) return "never woken";
+          if (::poll(&waiting, 1, 60'000) != 1) return "never woken";
           b->disarm_wait();
           return a->capabilities().mac != b->capabilities().mac ? "" : "the same address twice";
         }) == "");

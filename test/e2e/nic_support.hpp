@@ -37,14 +37,16 @@ struct End {
   std::function<std::string(std::span<DpdkNic>, Control&)> body_of_all{};
 };
 
-inline std::chrono::seconds patience() { return std::chrono::seconds(30); }
+/// With what only a bug keeps from happening.
+inline std::chrono::seconds patience() { return std::chrono::seconds(60); }
 
-/// Whether what is wanted comes true before patience ends.
+/// Whether what is wanted comes true before patience ends. Looks again and again, but leaves the
+/// processor to DPDK's interrupt thread in between: often it is to come from there.
 template <class Wanted>
 bool soon(Wanted&& wanted) {
-  const auto deadline = std::chrono::steady_clock::now() + patience();
-  while (!wanted())
-    if (std::chrono::steady_clock::now() > deadline) return false;
+  const auto deadline = steady_clock::now() + patience();
+  for (; !wanted(); ::usleep(100))
+    if (steady_clock::now() > deadline) return false;
   return true;
 }
 
@@ -67,7 +69,7 @@ inline DpdkOptions memif(MemifRole role, const std::string& socket, std::uint32_
   DpdkOptions options;
   options.memif.role = role;
   options.memif.socket = socket;
-  options.memif.connect_for = std::chrono::seconds(10);
+  options.memif.connect_for = patience() / 2;
   options.mtu = mtu;
   return options;
 }
@@ -115,18 +117,18 @@ inline int run_end(const End& end, Control& control) {
   if (!port) return say(port.error()), 1;
   auto nics = take_all(*port);
   if (!nics) return say(nics.error()), 1;
-  say("");  // ready
-  if (!control.receive<char>()) return 1;
+  say("");                                           // ready
+  if (!control.receive<char>(patience())) return 1;  // the other end may still be opening its own
   auto wrong = end.body ? end.body(nics->front(), control) : end.body_of_all(*nics, control);
   if (wrong.empty() && nics->front().counters().rx_errors != 0)
     wrong = "a received frame was dropped";
   say(wrong);
-  static_cast<void>(control.receive<char>(std::chrono::milliseconds{60'000}));  // leave together
+  static_cast<void>(control.receive<char>(2 * patience()));  // leave together
   return wrong.empty() ? 0 : 1;
 }
 
 inline std::string heard(ChildProcess& child) {
-  const auto verdict = child.control().receive<Verdict>(std::chrono::milliseconds{60'000});
+  const auto verdict = child.control().receive<Verdict>(2 * patience());
   return verdict ? verdict->text : "the process died";
 }
 
@@ -151,8 +153,8 @@ inline std::string run_pair(const End& active, const End& passive,
   const auto other = heard(*second);
   first->control().send('e');
   second->control().send('e');
-  first->stop(std::chrono::seconds(5));
-  second->stop(std::chrono::seconds(5));
+  first->stop(patience());
+  second->stop(patience());
   if (!wrong.empty()) return "active end: " + wrong + "; passive end: " + other;
   return other.empty() ? "" : "passive end: " + other;
 }

@@ -1,7 +1,9 @@
 // e2e: a thread that sleeps on a NIC's descriptors wakes when a frame comes, and only then.
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
@@ -14,6 +16,13 @@ using namespace proa::e2e;
 
 constexpr std::uint64_t rounds = 200;
 constexpr std::uint64_t never_enough = ~std::uint64_t{0};
+
+/// Of both processes of a test: whether the end that sleeps is about to.
+std::atomic<bool>& asleep() {
+  static void* const shared = ::mmap(nullptr, sizeof(std::atomic<bool>), PROT_READ | PROT_WRITE,
+                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return *static_cast<std::atomic<bool>*>(shared);
+}
 
 /// Sleeps before every frame until told to stop, or until `frames` came; a frame that does not wake
 /// it is an error.
@@ -29,7 +38,9 @@ std::string sleep_and_echo(DpdkNic& nic, Control& control, std::uint64_t frames)
     if (count != 1) return "no descriptor to wait on";
     if (!nic.arm_wait()) continue;
     std::array<pollfd, 2> waiting{{{fds[0], POLLIN, 0}, {control.fd(), POLLIN, 0}}};
-    const int woken = ::poll(waiting.data(), waiting.size(), 10'000);
+    asleep() = true;
+    const int woken = ::poll(waiting.data(), waiting.size(), 60'000);
+    asleep() = false;
     nic.disarm_wait();
     if (woken == 0) return "never woken, after " + std::to_string(slept) + " sleeps";
     ++slept;
@@ -38,12 +49,15 @@ std::string sleep_and_echo(DpdkNic& nic, Control& control, std::uint64_t frames)
   return slept >= echoed / 2 ? "" : "slept only " + std::to_string(slept) + " times";
 }
 
-/// One frame at a time, each after the other end has had time to fall asleep.
+/// One frame at a time, each to an end that is asleep: a busy machine may take it long to get
+/// there.
 std::string ping_slowly(DpdkNic& nic, Control&) {
   bench::RawLink link{nic};
   for (std::uint64_t round = 0; round < rounds; ++round) {
-    ::usleep(300);  // decides nothing: an end that is still awake answers as well
-    const auto deadline = steady_clock::now() + std::chrono::seconds(12);
+    if (!soon([] { return asleep().load(); }))
+      return "nobody sleeps in round " + std::to_string(round);
+    ::usleep(300);  // decides nothing: between its word and its sleep it may be interrupted
+    const auto deadline = steady_clock::now() + patience();
     // A memif server has no room before its client has asked for frames once.
     while (link.send(1, 100) != 1 && steady_clock::now() < deadline) ::sched_yield();
     while (link.receive([](std::uint64_t, std::span<std::byte>) {}) == 0) {
@@ -73,6 +87,7 @@ std::string ping_each(std::span<DpdkNic> nics, Control& control) {
 }
 
 std::string over_veth(DpdkDriver driver) {
+  asleep() = false;
   auto hosts = TwoHosts::make();
   if (!hosts) return hosts.error();
   return run_pair({on_wire(driver), ping_slowly}, {on_wire(driver), sleep_for_all}, &*hosts);
@@ -85,7 +100,7 @@ bool is_readable(int fd, std::chrono::milliseconds within) {
 
 /// The link is reported down a moment before its sleepers are let sleep.
 bool falls_quiet(int fd) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds{2};
+  const auto deadline = steady_clock::now() + patience();
   while (steady_clock::now() < deadline)
     if (!is_readable(fd, std::chrono::milliseconds{200})) return true;
   return false;
@@ -95,7 +110,7 @@ bool falls_quiet(int fd) {
 int handle_cable(const TwoHosts& hosts, Control& control) {
   hosts.enter(0);
   control.send('r');
-  while (const auto told = control.receive<char>(std::chrono::seconds{60})) {
+  while (const auto told = control.receive<char>(2 * patience())) {
     const std::string how = *told == 'u' ? " up" : " down";
     if (std::system(("ip link set " + std::string{TwoHosts::interface} + how).c_str()) != 0)
       return 1;
@@ -106,27 +121,25 @@ int handle_cable(const TwoHosts& hosts, Control& control) {
 
 /// Frames (the kernel of host 0 announces itself) wait unread while the cable is pulled.
 std::string sleep_without_carrier(const TwoHosts& hosts, DpdkDriver driver, Control& cable) {
-  const auto tell = [&](char what) {
-    return cable.send(what) && cable.receive<char>(std::chrono::seconds{10});
-  };
+  const auto tell = [&](char what) { return cable.send(what) && cable.receive<char>(patience()); };
   hosts.enter(1);
   auto opened = Port<DpdkNic>::open(on_wire(driver));
   if (!opened) return opened.error();
   auto nic = opened->take_queue();
   if (!nic) return nic.error();
   const auto link_becomes = [&](bool up) {
-    const auto deadline = steady_clock::now() + std::chrono::seconds{10};
+    const auto deadline = steady_clock::now() + patience();
     while (nic->link_up() != up && steady_clock::now() < deadline) ::usleep(1000);
     return nic->link_up() == up;
   };
   std::array<int, 4> fds{};
   if (nic->wait_descriptors(fds) != 1) return "no descriptor to wait on";
   if (!tell('d') || !link_becomes(false) || !tell('u') || !link_becomes(true)) return "no cable";
-  if (!is_readable(fds[0], std::chrono::seconds{10})) return "the kernel does not announce itself";
+  if (!is_readable(fds[0], patience())) return "the kernel does not announce itself";
   if (!tell('d') || !link_becomes(false)) return "no cable";
   if (!falls_quiet(fds[0])) return "awake without a carrier";
   if (!tell('u') || !link_becomes(true)) return "the cable is not plugged in";
-  if (!is_readable(fds[0], std::chrono::seconds{10})) return "asleep with a carrier";
+  if (!is_readable(fds[0], patience())) return "asleep with a carrier";
   return "";
 }
 
@@ -142,7 +155,7 @@ std::string without_carrier(DpdkDriver driver) {
     return 0;
   });
   if (!sleeper) return sleeper.error();
-  const auto said = sleeper->control().receive<std::array<char, 200>>(std::chrono::seconds{90});
+  const auto said = sleeper->control().receive<std::array<char, 200>>(4 * patience());
   return said ? std::string{said->data()} : "the sleeper did not answer";
 }
 
@@ -156,6 +169,7 @@ TEST_CASE("frames that wait behind a lost carrier keep nobody awake", "[nic][roo
 TEST_CASE("a sleeping memif end is woken by every frame, whichever end it is", "[nic]") {
   const SocketPath socket{"wait"};
   const auto client = memif(MemifRole::client, socket), server = memif(MemifRole::server, socket);
+  asleep() = false;
   CHECK(run_pair({client, ping_slowly}, {server, sleep_for_all}) == "");
   CHECK(run_pair({server, ping_slowly}, {client, sleep_for_all}) == "");
 }
@@ -189,7 +203,7 @@ std::string sleep_among_others(const DpdkOptions& options, Control& control) {
   control.send(Verdict{});  // it sleeps
   const std::string wrong = echo_on_each(*nics, control);
   control.send(Verdict{wrong});
-  static_cast<void>(control.receive<char>(std::chrono::seconds{60}));  // the last answer is read
+  static_cast<void>(control.receive<char>(2 * patience()));  // the last answer is read
   return wrong;
 }
 
@@ -199,6 +213,7 @@ TEST_CASE("a memif end sleeps on its connection's eventfds whatever numbers they
   const SocketPath socket{"numbers"};
   auto client = memif(MemifRole::client, socket), server = memif(MemifRole::server, socket);
   client.queue_pairs = server.queue_pairs = 3;
+  asleep() = false;
   auto sleeper = ChildProcess::start([&](Control& control) {
     control.send(Verdict{sleep_among_others(server, control)});
     return 0;
@@ -222,6 +237,7 @@ TEST_CASE("each queue pair of a memif port wakes on its own descriptor", "[nic]"
   const SocketPath socket{"queues"};
   auto client = memif(MemifRole::client, socket), server = memif(MemifRole::server, socket);
   client.queue_pairs = server.queue_pairs = 3;
+  asleep() = false;
   const End pings_client{client, {}, ping_each}, pings_server{server, {}, ping_each};
   CHECK(run_pair(pings_client, {server, {}, echo_on_each}) == "");
   CHECK(run_pair(pings_server, {client, {}, echo_on_each}) == "");

@@ -18,7 +18,7 @@ const Arguments small_channels{"--message-max",    "1 MiB", "--send-memory", "4 
 int send_for_ever(const std::string& socket, const Endpoint& to, std::uint64_t seed,
                   Control& parent) {
   Net net = attach(socket, "victim");
-  const auto flow = net.connect(to, 10s);
+  const auto flow = net.connect(to, patience);
   if (!flow || !echoes(net, *flow, 10, seed)) return 2;
   parent.send(char{'e'});
   for (std::uint64_t i = 0;; ++i) {
@@ -36,17 +36,6 @@ std::size_t descriptors_of(pid_t pid) {
     ++n;
   }
   return n;
-}
-
-/// Until `done` holds; false: it never does.
-template <class Done>
-bool eventually(Done&& done) {
-  const auto until = std::chrono::steady_clock::now() + patience;
-  while (std::chrono::steady_clock::now() < until) {
-    if (done()) return true;
-    ::usleep(20'000);
-  }
-  return false;
 }
 
 }  // namespace
@@ -84,8 +73,8 @@ TEST_CASE("A killed application's peer is told application_gone, others go on") 
   const ChildProcess server = echo_server(hosts.socket(1), 7000);
   auto victim = std::make_unique<ChildProcess>(echo_server(hosts.socket(1), 7001));
   Net net = attach(hosts.socket(0), "client");
-  const auto doomed = net.connect(Hosts::at(1, 7001), 5s);
-  const auto lasting = net.connect(Hosts::at(1, 7000), 5s);
+  const auto doomed = net.connect(Hosts::at(1, 7001), patience);
+  const auto lasting = net.connect(Hosts::at(1, 7000), patience);
   REQUIRE(doomed);
   REQUIRE(lasting);
   REQUIRE(echoes(net, *doomed, 5000, 1));
@@ -103,7 +92,7 @@ TEST_CASE("A hundred applications are killed mid-traffic and nobody else notices
   const Hosts hosts{small_channels};
   const ChildProcess server = echo_server(hosts.socket(1), 7000);
   Net net = attach(hosts.socket(0), "witness");
-  const auto flow = net.connect(Hosts::at(1, 7000), 5s);
+  const auto flow = net.connect(Hosts::at(1, 7000), patience);
   REQUIRE(flow);
   REQUIRE(echoes(net, *flow, 100, 1));
   const std::size_t before_a = descriptors_of(hosts.a.pid());
@@ -131,7 +120,7 @@ TEST_CASE("A stopped sidecar tells both ends, ends with 0 and leaves no socket b
   Hosts hosts;
   const ChildProcess server = echo_server(hosts.socket(1), 7000);
   Net net = attach(hosts.socket(0), "client");
-  const auto flow = net.connect(Hosts::at(1, 7000), 5s);
+  const auto flow = net.connect(Hosts::at(1, 7000), patience);
   REQUIRE(flow);
   SECTION("its own application") {
     ::kill(hosts.a.pid(), SIGTERM);
@@ -156,7 +145,7 @@ TEST_CASE("A killed sidecar's application hears stack_closed") {
   Hosts hosts;
   const ChildProcess server = echo_server(hosts.socket(1), 7000);
   Net net = attach(hosts.socket(0), "client");
-  const auto flow = net.connect(Hosts::at(1, 7000), 5s);
+  const auto flow = net.connect(Hosts::at(1, 7000), patience);
   REQUIRE(flow);
   ::kill(hosts.a.pid(), SIGKILL);
   const auto closed = next(net, EventKind::closed);
@@ -165,12 +154,13 @@ TEST_CASE("A killed sidecar's application hears stack_closed") {
 }
 
 TEST_CASE("An application that closes and leaves has its last messages delivered") {
-  const Hosts hosts;  // lingering for the default second
+  // Long enough for a busy machine: the default is a second.
+  const Hosts hosts{{"--linger", "60s"}};
   Net net = attach(hosts.socket(1), "receiver");
   REQUIRE(net.listen({7000}));
   ChildProcess sender = start_child([&](Control& parent) {
     Net own = attach(hosts.socket(0), "sender");
-    const auto flow = own.connect(Hosts::at(1, 7000), 5s);
+    const auto flow = own.connect(Hosts::at(1, 7000), patience);
     if (!flow || !send_patiently(own, *flow, pattern(3'000'000, 7)) || !own.close(*flow)) return 2;
     own.flush();
     parent.send(char{'c'});

@@ -80,7 +80,7 @@ ChildProcess guest(const Star& star, bool right, std::uint64_t rounds) {
   return start_child([&star, right, rounds](Control& parent) {
     Net net = attach(star.socket(right ? "right" : "left"), "guest");
     if (!parent.receive<char>(patience)) return 2;
-    const auto flow = net.connect(star.at(right, 1), 5s);
+    const auto flow = net.connect(star.at(right, 1), patience);
     if (!flow) return 3;
     for (std::uint64_t i = 0; i < rounds; ++i)
       if (!echoes(net, *flow, i * 37 % 5000, i + (right ? 100'000U : 0U))) return 4;
@@ -111,7 +111,7 @@ TEST_CASE("One stack accepts and connects over two interfaces of its sidecar at 
   REQUIRE(net.listen({.port = port}));
   FlowHandle mine[2];
   for (const bool right : {false, true}) {
-    const auto flow = net.connect(star.at(right, 2), 5s);
+    const auto flow = net.connect(star.at(right, 2), patience);
     REQUIRE(flow);
     mine[right] = *flow;
     CHECK(net.flow_info(*flow)->local.address == star.at(right, 1).address);
@@ -162,7 +162,7 @@ TEST_CASE("A buffer goes to a flow of whichever interface, and each listener to 
   const ChildProcess far_right = echo_server(star.socket("right"), port);
   Net net = attach(star.socket("hub"), "hub");
   for (const bool right : {false, true}) {
-    const auto flow = net.connect(star.at(right, 2), 5s);
+    const auto flow = net.connect(star.at(right, 2), patience);
     REQUIRE(flow);
     for (const FlowHandle of : {FlowHandle{}, *flow})
       for (const std::size_t size : {0U, 40U, 100'000U}) {
@@ -189,7 +189,7 @@ TEST_CASE("A buffer goes to a flow of whichever interface, and each listener to 
   for (const bool right : {false, true}) {
     Endpoint to = star.at(right, 1);
     to.port = 7001;
-    REQUIRE((right ? guest_right : guest_left).connect(to, 5s));
+    REQUIRE((right ? guest_right : guest_left).connect(to, patience));
     const auto event = next(right ? net : other, EventKind::accepted);
     REQUIRE(event);
     CHECK(event->local == to);
@@ -205,7 +205,7 @@ TEST_CASE("An application that names one interface has that one") {
   Net net = attach(star.socket("hub") + ";interface=right", "one");
   REQUIRE(net.interfaces().size() == 1);
   CHECK(net.interfaces()[0].name == "right");
-  CHECK(net.connect(star.nowhere(), 5s).error().reason() == Reason::no_route);
+  CHECK(net.connect(star.nowhere(), patience).error().reason() == Reason::no_route);
 }
 
 TEST_CASE("Where one host behind two interfaces is gone, the other one's flows go on") {
@@ -215,8 +215,8 @@ TEST_CASE("Where one host behind two interfaces is gone, the other one's flows g
   const ChildProcess far_left = echo_server(star.socket("left"), port);
   const ChildProcess far_right = echo_server(star.socket("right"), port);
   Net net = attach(star.socket("hub"), "hub");
-  const auto left = net.connect(star.at(false, 2), 5s);
-  const auto right = net.connect(star.at(true, 2), 5s);
+  const auto left = net.connect(star.at(false, 2), patience);
+  const auto right = net.connect(star.at(true, 2), patience);
   REQUIRE((left && right));
   REQUIRE(echoes(net, *left, 100, 1));
   ::kill(star.left->pid(), SIGTERM);

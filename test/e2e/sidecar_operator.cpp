@@ -1,6 +1,8 @@
 // e2e: what an operator gets to see: refusals with a sentence, status, quotas, an idle sidecar.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <array>
 #include <fstream>
 
 #include "sidecar_support.hpp"
@@ -105,14 +107,19 @@ TEST_CASE("An idle sidecar with an idle application costs at most one percent of
   const Hosts hosts;
   const ChildProcess server = echo_server(hosts.socket(1), 7000);
   Net net = attach(hosts.socket(0), "client");
-  const auto flow = net.connect(Hosts::at(1, 7000), 5s);
+  const auto flow = net.connect(Hosts::at(1, 7000), patience);
   REQUIRE(flow);
   REQUIRE(echoes(net, *flow, 100, 1));
   static_cast<void>(net.wait(200ms));
-  const std::int64_t before = cpu_ticks(hosts.a.pid()) + cpu_ticks(hosts.b.pid());
-  static_cast<void>(net.wait(2s));
-  const std::int64_t used = cpu_ticks(hosts.a.pid()) + cpu_ticks(hosts.b.pid()) - before;
+  std::array<std::int64_t, 5> used{};  // a time when somebody else disturbs says nothing
+  for (std::int64_t& of_one : used) {
+    const std::int64_t before = cpu_ticks(hosts.a.pid()) + cpu_ticks(hosts.b.pid());
+    static_cast<void>(net.wait(2s));
+    of_one = cpu_ticks(hosts.a.pid()) + cpu_ticks(hosts.b.pid()) - before;
+  }
+  CAPTURE(used);
+  std::sort(used.begin(), used.end());
   // Two sidecars, 2 s, 1 %: four ticks of 10 ms.
-  CHECK(used <= 4 * ::sysconf(_SC_CLK_TCK) / 100);
+  CHECK(used[used.size() / 2] <= 4 * ::sysconf(_SC_CLK_TCK) / 100);
   CHECK(echoes(net, *flow, 100, 2));
 }

@@ -20,9 +20,10 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# wait_for TEXT FILE: until the file holds it, at most 15 s.
+# wait_for TEXT FILE: until the file holds it, at most a minute, which only a bug needs.
 wait_for() {
-  for _ in {1..150}; do
+  local until=$((SECONDS + 60))
+  while ((SECONDS < until)); do
     if grep -q "$1" "$2" 2>/dev/null; then return 0; fi
     sleep 0.1
   done
@@ -39,11 +40,12 @@ sidecar() {
   pids+=($!)
   disown # else bash reports its end
   wait_for 'proad ready' "$work/proad-$1.log" || return 1
-  local started wanted=$engines
+  local started=0 wanted=$engines until=$((SECONDS + 60))
   [[ $2 == af_packet ]] || wanted=1
-  for _ in {1..50}; do # an engine that does not get a processor does not answer at once
-    started=$("$proa" status --json --socket "$work/$1.sock" | grep -o '"handed_over":' | wc -l)
+  while ((SECONDS < until)); do # an engine that does not get a processor does not answer at once
+    started=$("$proa" status --json --socket "$work/$1.sock" | grep -o '"answered":true' | wc -l)
     ((started == wanted)) && return 0
+    sleep 0.1
   done
   echo "$started engines started over $2, $wanted expected; proad says:" && cat "$work/proad-$1.log"
   return 1
@@ -57,8 +59,8 @@ echoes() {
   local server=$!
   pids+=("$server")
   wait_for 'listening on port' "$work/server.log" &&
-    timeout 60 ip netns exec "$proa_host_a" "$echo" client --stack "socket=$work/a.sock" --wait \
-      --peer 10.117.0.2:7000 --size "$1" --messages "$2" --window 1
+    timeout 120 ip netns exec "$proa_host_a" "$echo" client --stack "socket=$work/a.sock" --wait \
+      --peer 10.117.0.2:7000 --size "$1" --messages "$2" --window 1 --patience 60
   local result=$?
   kill "$server" 2>/dev/null
   wait "$server" 2>/dev/null

@@ -201,7 +201,7 @@ def build(source, libraries, scratch, compiler, program, more=()):
 
 
 def run(scratch, program, number, first, count):
-    done = subprocess.run([f"{scratch}/{program}", "--seeds", str(first), str(count)], check=False, timeout=300,
+    done = subprocess.run([f"{scratch}/{program}", "--seeds", str(first), str(count)], check=False, timeout=1200,
                           capture_output=True, text=True, env={**os.environ, "PROA_PLANTED": str(number)})
     return done.returncode, done.stdout + done.stderr
 

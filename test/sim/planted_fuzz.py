@@ -102,7 +102,7 @@ def build(source, library, scratch, compiler, target):
 
 def missed(source, scratch, number, bug, target):
     """Nothing when an input of the corpus makes the oracle speak."""
-    done = subprocess.run([f"{scratch}/replay_{target}", f"{source}/test/fuzz/corpus/{target}"], check=False, timeout=300,
+    done = subprocess.run([f"{scratch}/replay_{target}", f"{source}/test/fuzz/corpus/{target}"], check=False, timeout=1200,
                           capture_output=True, text=True, env={**os.environ, "PROA_PLANTED": str(number)})
     said = done.stdout + done.stderr
     if done.returncode != 0 and any("oracle: " + symptom in said for symptom in bug.symptoms):

@@ -350,7 +350,7 @@ def build_case(source, libraries, scratch, compiler, program):
 def run(scratch, row, number, how_many):
     """A row until its first failed check: the exit code and what is said of it."""
     done = subprocess.run([f"{scratch}/{PROGRAM_OF[row]}", CASES.get(row, f"[{row}]"), "--abort"], check=False,
-                          timeout=300, capture_output=True, text=True,
+                          timeout=1200, capture_output=True, text=True,
                           env={**os.environ, "PROA_SIM_SEEDS": how_many, "PROA_PLANTED": str(number)})
     return done.returncode, " ".join((done.stdout + done.stderr).split())  # Catch2 breaks lines
 

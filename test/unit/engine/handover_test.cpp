@@ -84,9 +84,11 @@ TEST_CASE(
   const int bell = group.bell(writers);
   REQUIRE(bell >= 0);
   std::atomic<std::uint64_t> refused{0};
+  std::atomic<bool> slept{false};  // they wait for that: else it might never find its inbox empty
   std::vector<std::thread> threads;
   for (std::uint32_t w = 0; w < writers; ++w)
     threads.emplace_back([&, w] {
+      while (!slept.load()) std::this_thread::yield();
       for (std::uint32_t n = 0; n < each;) {
         Numbered packet{w, n, {}};
         packet.filling.fill(w * each + n);
@@ -108,7 +110,8 @@ TEST_CASE(
     Inbox& inbox = group.inbox(writers);
     if (inbox.declare_asleep()) {
       pollfd on{bell, POLLIN, 0};
-      forgotten = ::poll(&on, 1, 10'000) == 0;
+      slept.store(true);
+      forgotten = ::poll(&on, 1, 60'000) == 0;
       ++sleeps;
     }
     inbox.declare_awake();

@@ -96,7 +96,7 @@ struct TestSidecar : ControlHandler {
     if (late != nullptr && monotonic_now() >= late_at) std::exchange(late, nullptr)();
   }
 
-  static constexpr Duration late_by = std::chrono::milliseconds{1500};
+  static constexpr Duration late_by = std::chrono::milliseconds{3500};
   std::function<void()> late;
   Instant late_at = never;
   ControlServer* control = nullptr;

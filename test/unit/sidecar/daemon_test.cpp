@@ -28,6 +28,8 @@ namespace {
 using Net = Stack<Sidecar>;
 using Boat = proa::test::BoatWithoutNic;
 
+constexpr auto patience = 60s;  // of what only a bug keeps from coming
+
 Endpoint here(std::uint16_t port) { return {IpAddress::v4(10, 0, 0, 1), port}; }
 
 std::vector<std::byte> pattern(std::size_t size, std::uint64_t seed) {
@@ -38,7 +40,7 @@ std::vector<std::byte> pattern(std::size_t size, std::uint64_t seed) {
 }
 
 std::optional<Net::Event> next(Net& net, EventKind kind) {
-  const Instant until = net.now() + 10s;
+  const Instant until = net.now() + patience;
   while (net.now() < until) {
     while (auto event = net.poll())
       if (event->kind == kind) return event;
@@ -51,10 +53,20 @@ bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
+/// The status once it says that: an engine without a processor does not answer at once, and what it
+/// knows is missing then. The last one when it never does.
+std::string status_with(const Boat& boat, const std::string& query, std::string_view part) {
+  const Instant until = monotonic_now() + patience;
+  std::string said;
+  while (!contains(said = boat.status(query), part) && monotonic_now() < until)
+    std::this_thread::sleep_for(10ms);
+  return said;
+}
+
 struct Pair {
   explicit Pair(const Boat& boat) : a(boat.board("anna")), b(boat.board("ben")) {
     REQUIRE(b.listen({7000}));
-    const auto flow = a.connect(here(7000), 5s);
+    const auto flow = a.connect(here(7000), patience);
     REQUIRE(flow);
     at_a = *flow;
     const auto accepted = next(b, EventKind::accepted);
@@ -145,7 +157,7 @@ TEST_CASE("a busy engine gets no more channels while others have less to do") {
   std::thread worker{[&] {  // alone at the first engine, which serves both ends of its flow
     Net net = boat.board("busy");
     static_cast<void>(net.listen({7000}));
-    const auto flow = net.connect(here(7000), 10s);
+    const auto flow = net.connect(here(7000), patience);
     while (flow && !done) {  // who only allocates has next to nothing to do for a large message
       while (auto buffer = net.allocate(500'000, *flow))
         if (!net.send(*flow, std::move(buffer))) break;
@@ -160,16 +172,21 @@ TEST_CASE("a busy engine gets no more channels while others have less to do") {
     const std::size_t at = json.find(key);
     return at == std::string::npos ? -1 : std::stoi(json.substr(at + key.size()));
   };
-  const auto until = monotonic_now() + 20s;
-  int percent = 0;
-  while ((percent = busy_percent()) < 50 && monotonic_now() < until)
+  const auto until = monotonic_now() + patience;
+  const auto is_busy = [&] { return busy_percent() >= 50; };
+  std::string json;
+  bool all_the_time = false;  // the worker may lose its processor, then its engine has a rest
+  while (!all_the_time && monotonic_now() < until) {
     std::this_thread::sleep_for(50ms);
-  CHECK(percent >= 50);
-  const Net b = boat.board("b"), c = boat.board("c");
-  const std::string json = boat.status("json");
+    if (!is_busy()) continue;
+    const Net b = boat.board("b"), c = boat.board("c");
+    json = boat.status("json");
+    all_the_time = is_busy();
+  }
   done = true;
   worker.join();
   CAPTURE(json);
+  CHECK(all_the_time);
   CHECK(times(json, "\"engine\":0,\"state\"") == 1);
   CHECK(times(json, "\"engine\":1,\"state\"") == 2);
 }
@@ -211,7 +228,7 @@ TEST_CASE("an application that leaves frees its port, its channel and its quota,
     CHECK(closed->reason == Reason::application_gone);
     pair.reset();
     // Its seat is free when the engine holds nothing of it any more.
-    const auto until = monotonic_now() + 10s;
+    const auto until = monotonic_now() + patience;
     while (contains(boat.status("json"), "\"application\"") && monotonic_now() < until) {
     }
   }
@@ -228,7 +245,7 @@ TEST_CASE("applications on four engines talk to each other") {
     for (std::size_t to = 0; to < nets.size(); ++to) {
       if (from == to) continue;
       CAPTURE(from, to);
-      const auto flow = nets[from].connect(here(static_cast<std::uint16_t>(7000 + to)), 5s);
+      const auto flow = nets[from].connect(here(static_cast<std::uint16_t>(7000 + to)), patience);
       REQUIRE(flow);
       const auto sent = pattern(300'000, from * 10 + to);
       REQUIRE(nets[from].send(*flow, sent));
@@ -240,7 +257,7 @@ TEST_CASE("applications on four engines talk to each other") {
       REQUIRE(next(nets[from], EventKind::closed));
       REQUIRE(next(nets[to], EventKind::closed));
     }
-  const std::string json = boat.status("json");
+  const std::string json = status_with(boat, "json", "\"engine\":3,\"answered\":true");
   CHECK(contains(json, "\"engine\":3,\"answered\":true"));
   CHECK_FALSE(contains(json, "\"handover_full\":1"));
 }
@@ -255,14 +272,13 @@ TEST_CASE("channels of one user share a listener and new flows spread over their
   Net client = boat.board("client");
   CHECK(client.listen({7000}).error().reason() == Reason::port_in_use);
   std::vector<std::uint32_t> accepted(servers.size());
-  for (int i = 0; i < 60; ++i) REQUIRE(client.connect(here(7000), 5s));
-  for (std::size_t i = 0; i < servers.size(); ++i) {
-    const Instant until = servers[i].now() + 200ms;
-    while (servers[i].now() < until)
+  for (int i = 0; i < 60; ++i) REQUIRE(client.connect(here(7000), patience));
+  const auto all = [&] { return accepted[0] + accepted[1] + accepted[2]; };
+  for (const Instant until = monotonic_now() + patience; all() < 60 && monotonic_now() < until;)
+    for (std::size_t i = 0; i < servers.size(); ++i)
       while (const auto event = servers[i].poll())
         accepted[i] += event->kind == EventKind::accepted ? 1U : 0U;
-  }
-  CHECK(accepted[0] + accepted[1] + accepted[2] == 60);
+  CHECK(all() == 60);
   for (const auto n : accepted) CHECK(n >= 5);
 }
 
@@ -291,11 +307,11 @@ TEST_CASE("an application reaches all interfaces of its sidecar, each by its own
     REQUIRE(net.interfaces().size() == 2);
     CHECK(net.interfaces()[0].name == "proa0");
     CHECK(net.interfaces()[1].addresses.front() == IpPrefix{far.address, 24});
-    const auto nowhere = net.connect({IpAddress::v4(10, 2, 0, 1), 7000}, 5s);
+    const auto nowhere = net.connect({IpAddress::v4(10, 2, 0, 1), 7000}, patience);
     REQUIRE_FALSE(nowhere);
     CHECK(nowhere.error().reason() == Reason::no_route);
-    const auto flow = net.connect(far, 5s);
-    const auto back = net.connect(here(7000), 5s);
+    const auto flow = net.connect(far, patience);
+    const auto back = net.connect(here(7000), patience);
     REQUIRE((flow && back));
     REQUIRE(net.send(*flow, pattern(50'000, 3)));
     REQUIRE(net.send(*back, pattern(50'000, 3)));
@@ -304,11 +320,11 @@ TEST_CASE("an application reaches all interfaces of its sidecar, each by its own
     CHECK(next(near, EventKind::message));
   }
   // Who named an interface is not moved to another one.
-  const auto refused = near.connect(far, 5s);
+  const auto refused = near.connect(far, patience);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().reason() == Reason::no_route);
   Net named{Sidecar::Options::parse("socket=" + boat.path() + ";interface=proa0")};
-  const auto not_there = named.connect(far, 5s);
+  const auto not_there = named.connect(far, patience);
   REQUIRE_FALSE(not_there);
   CHECK(not_there.error().reason() == Reason::no_route);
 }
@@ -338,7 +354,7 @@ TEST_CASE("a listener's port belongs to one application") {
 TEST_CASE("a user's flows are limited at both ends") {
   const Boat boat{"[quotas]\nflows_per_user = 2"};
   Pair pair{boat};  // its two ends
-  const auto more = pair.a.connect(here(7000), 5s);
+  const auto more = pair.a.connect(here(7000), patience);
   REQUIRE_FALSE(more);
   CHECK(more.error().reason() == Reason::not_permitted);
 }
@@ -367,13 +383,15 @@ TEST_CASE("status is whole with thousands of flows, and says how many it leaves 
   };
   for (int asked = 1; asked < 2100; ++asked)  // with Pair's: 2,100 flows with two ends each
     while (!pair.a.connect(here(7000))) hear();
-  for (const Instant until = monotonic_now() + 20s; connected < 2099 && monotonic_now() < until;)
+  for (const Instant until = monotonic_now() + patience;
+       connected < 2099 && monotonic_now() < until;)
     hear();
   REQUIRE(connected == 2099);
-  const std::string json = boat.status("json");
+  const std::string json = status_with(boat, "json", "\"flows_left_out\":104,");
   CHECK(contains(json, "\"flows_left_out\":104,"));
   CHECK(json.ends_with("}]}\n"));
-  CHECK(contains(boat.status(""), "and 104 more flows, not shown\n"));
+  const std::string_view more = "and 104 more flows, not shown\n";
+  CHECK(contains(status_with(boat, "", more), more));
 }
 
 namespace {
@@ -426,8 +444,8 @@ TEST_CASE("what an application asked for is done even if its exit is heard of fi
   REQUIRE(flow);
   host->engines.front()->start();
   std::vector<ChannelEventKind> seen;
-  const auto hear = [&](std::size_t events, Duration patience) {
-    const Instant until = monotonic_now() + patience;
+  const auto hear = [&](std::size_t events, Duration within) {
+    const Instant until = monotonic_now() + within;
     while (seen.size() < events && monotonic_now() < until) {
       ChannelEvent event;
       listener.client->wait(10ms);
@@ -435,14 +453,14 @@ TEST_CASE("what an application asked for is done even if its exit is heard of fi
     }
   };
   ChannelEvent connected;
-  leaver.client->wait(10s);
+  leaver.client->wait(patience);
   REQUIRE(leaver.client->poll(connected));
-  hear(1, 10s);
+  hear(1, patience);
   hear(2, 50ms);  // nothing: the engine falls asleep
   REQUIRE(leaver.client->send(*flow, pattern(500, 1), false));
   REQUIRE(leaver.client->close(*flow, never));
   link.post(command(Kind::abandon, 1));  // wakes it; the requests were not rung for
-  hear(3, 10s);
+  hear(3, patience);
   link.post({});  // stop
   host->engines.front()->join();
   CHECK(seen == std::vector{ChannelEventKind::accepted, ChannelEventKind::message,

@@ -39,7 +39,7 @@ struct EchoSidecar {
       if (channel.server) engines.try_emplace(session, *channel.server).first->second.turn();
     std::erase_if(engines, [&](const auto& e) { return sidecar.channels.count(e.first) == 0; });
   }
-  [[nodiscard]] std::string options() const { return "name=test timeout=5s socket=" + path; }
+  [[nodiscard]] std::string options() const { return "name=test timeout=60s socket=" + path; }
 
   std::string path;
   TestSidecar sidecar;

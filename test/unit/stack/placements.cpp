@@ -1,4 +1,5 @@
 // One suite for every placement: what an application sees of a stack is the same everywhere.
+#include <chrono>
 #include <map>
 #include <thread>
 #include <vector>
@@ -29,22 +30,40 @@ bool equal(std::span<const std::byte> got, std::span<const std::byte> wanted) {
   return std::equal(got.begin(), got.end(), wanted.begin(), wanted.end());
 }
 
+constexpr auto patience = 60s;  // of whatever only a bug keeps from coming
+
+/// Lets everybody run until `done`, asked in between; false: never.
+template <class Pair, class Done>
+bool sail(Pair& pair, Done&& done) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!done()) {
+    pair.run(1us);
+    if (std::chrono::steady_clock::now() > end) return false;
+  }
+  return true;
+}
+
 /// Polls until an event of that kind comes, letting everybody run in between; others are skipped.
 template <class Pair, class Net>
 typename Net::Event next(Pair& pair, Net& net, EventKind kind) {
-  for (int i = 0; i < 2'000'000; ++i) {
-    while (auto event = net.poll())
-      if (event->kind == kind) return std::move(*event);
-    pair.run(1us);
-  }
-  throw std::runtime_error("the event does not come");
+  std::optional<typename Net::Event> found;
+  const auto comes = [&] {
+    while (!found) {
+      auto event = net.poll();
+      if (!event) return false;
+      if (event->kind == kind) found.emplace(std::move(*event));
+    }
+    return true;
+  };
+  if (!sail(pair, comes)) throw std::runtime_error("the event does not come");
+  return std::move(*found);
 }
 
 template <class Pair>
 struct Connected {
   explicit Connected(std::uint16_t port = 7000) {
     REQUIRE(pair.b->listen({port}));
-    const auto flow = pair.a->connect(pair.at_b(port), 1s);
+    const auto flow = pair.a->connect(pair.at_b(port), patience);
     REQUIRE(flow);
     a = *flow;
     REQUIRE(pair.a->send(a, pattern(1)));
@@ -99,14 +118,14 @@ TEMPLATE_TEST_CASE("A connect with a deadline returns the flow or the reason", "
                    PROA_PLACEMENTS) {
   TestType pair;
   REQUIRE(pair.b->listen({7000}));
-  const auto flow = pair.a->connect(pair.at_b(7000), 1s);
+  const auto flow = pair.a->connect(pair.at_b(7000), patience);
   REQUIRE(flow);
   CHECK_FALSE(pair.a->poll());  // its `connected` was the answer
-  const auto nobody = pair.a->connect(pair.at_b(7001), 1s);
+  const auto nobody = pair.a->connect(pair.at_b(7001), patience);
   REQUIRE_FALSE(nobody);
   CHECK(nobody.error().reason() == Reason::connection_refused);
   CHECK_FALSE(pair.a->poll());
-  CHECK_FALSE(pair.a->connect(pair.at_b(0), 1s));
+  CHECK_FALSE(pair.a->connect(pair.at_b(0), patience));
 }
 
 TEMPLATE_TEST_CASE("A buffer is sent without another copy and stays with the caller on error",
@@ -144,7 +163,7 @@ TEMPLATE_TEST_CASE("A sender that does not stop is told to wait and when to go o
   REQUIRE(last.error().would_block());
   std::size_t received = 0;
   bool writable = false;
-  for (int i = 0; i < 1'000'000 && (received < sent || !writable); ++i) {
+  const auto all_arrived = [&] {
     while (auto event = flow.pair.b->poll()) {
       REQUIRE(event->kind == EventKind::message);
       if (received % 50 == 0) REQUIRE(equal(event->message.bytes(), message));
@@ -155,8 +174,9 @@ TEMPLATE_TEST_CASE("A sender that does not stop is told to wait and when to go o
       CHECK_FALSE(writable);
       writable = true;
     }
-    flow.pair.run(1us);
-  }
+    return received >= sent && writable;
+  };
+  CHECK(sail(flow.pair, all_arrived));
   CHECK(received == sent);
   REQUIRE(writable);
   CHECK(flow.pair.a->send(flow.a, message));
@@ -193,7 +213,7 @@ TEMPLATE_TEST_CASE("Drain finishes what was closed", "[stack]", PROA_PLACEMENTS)
   Connected<TestType> flow;
   REQUIRE(flow.pair.a->send(flow.a, pattern(300'000)));
   REQUIRE(flow.pair.a->close(flow.a));
-  CHECK(flow.pair.a->drain(1s));
+  CHECK(flow.pair.a->drain(patience));
   CHECK(next(flow.pair, *flow.pair.a, EventKind::closed).reason == Reason::closed_by_application);
   CHECK(next(flow.pair, *flow.pair.b, EventKind::message).message.size() == 300'000);
 }
@@ -250,7 +270,7 @@ TEMPLATE_TEST_CASE("What is impossible is refused with its reason", "[stack]", P
   CHECK_FALSE(a.flow_info(FlowHandle{123}));
   CHECK(flow.pair.b->unlisten({7000}));
   CHECK_FALSE(flow.pair.b->unlisten({7000}));
-  CHECK(a.connect(flow.pair.at_b(7000), 1s).error().reason() == Reason::connection_refused);
+  CHECK(a.connect(flow.pair.at_b(7000), patience).error().reason() == Reason::connection_refused);
 }
 
 TEMPLATE_TEST_CASE("Waiting ends with an event or at its deadline", "[stack]", PROA_PLACEMENTS) {
@@ -260,7 +280,7 @@ TEMPLATE_TEST_CASE("Waiting ends with an event or at its deadline", "[stack]", P
   CHECK(flow.pair.b->now() >= before + 2ms);
   REQUIRE(flow.pair.a->send(flow.a, pattern(10)));
   flow.pair.a->flush();
-  REQUIRE(flow.pair.b->wait(1s));
+  REQUIRE(flow.pair.b->wait(patience));
   CHECK_FALSE(flow.pair.b->arm());  // the event is still to be polled
   const auto event = flow.pair.b->poll();
   REQUIRE(event);
@@ -289,14 +309,14 @@ TEMPLATE_TEST_CASE("Many flows at a time keep their messages apart", "[stack]", 
   TestType pair;
   REQUIRE(pair.b->listen({7000}));
   std::vector<FlowHandle> flows;
-  for (int i = 0; i < 20; ++i) flows.push_back(pair.a->connect(pair.at_b(7000), 1s).value());
+  for (int i = 0; i < 20; ++i) flows.push_back(pair.a->connect(pair.at_b(7000), patience).value());
   for (std::size_t round = 0; round < 3; ++round)
     for (std::size_t i = 0; i < flows.size(); ++i)
       REQUIRE(pair.a->send(flows[i], pattern(100 * i + round, i)));
   std::size_t received = 0;
   std::map<std::uint32_t, std::size_t> of_flow;
   std::map<std::uint32_t, std::size_t> index;
-  for (int step = 0; step < 100'000 && received < 60; ++step) {
+  const auto all_arrived = [&] {
     while (auto event = pair.b->poll()) {
       if (event->kind != EventKind::message) continue;
       const std::size_t round = of_flow[event->flow.value]++;
@@ -305,8 +325,9 @@ TEMPLATE_TEST_CASE("Many flows at a time keep their messages apart", "[stack]", 
       CHECK(equal(event->message.bytes(), pattern(100 * i + round, i)));
       ++received;
     }
-    pair.run(1us);
-  }
+    return received >= 60;
+  };
+  CHECK(sail(pair, all_arrived));
   CHECK(received == 60);
 }
 
