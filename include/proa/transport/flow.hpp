@@ -185,7 +185,6 @@ class Flow {
   [[nodiscard]] std::size_t transmit_ack(Instant now, MutableBytes out) noexcept;
   static MutableBytes packet_body(MutableBytes packet) noexcept;
   void write_control(FrameWriter&, SentPacket&) noexcept;
-  void write_header(Instant now, MutableBytes packet) noexcept;
   [[nodiscard]] PacketHeader make_header(Instant now) const noexcept;
   void request_credit() noexcept;
   void want_control(PacketContent what) noexcept { control_ = with(control_, what); }
