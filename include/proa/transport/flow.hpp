@@ -180,7 +180,7 @@ class Flow {
   void compose(Instant now, FrameWriter&, SentPacket&) noexcept;
   [[nodiscard]] bool has_more_than_ack(Instant now) const noexcept;
   [[nodiscard]] bool has_ack(Instant now) const noexcept;
-  [[nodiscard]] bool make_room(Instant now) noexcept;
+  [[nodiscard]] bool make_way_for_control(Instant now) noexcept;
   void wait_for_room(Instant now) noexcept;
   [[nodiscard]] std::size_t transmit_ack(Instant now, MutableBytes out) noexcept;
   static MutableBytes packet_body(MutableBytes packet) noexcept;
