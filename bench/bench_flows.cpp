@@ -185,10 +185,12 @@ Word server(Net& net, const Setup& setup, Control& control) {
     }
     if (event->kind == EventKind::accepted && ++open == setup.idle) after = resident_bytes();
     if (event->kind != EventKind::message) continue;
-    if (setup.keepalive_s == 0)
-      static_cast<void>(net.send(event->flow, event->message.bytes()));
-    else if (++messages == setup.idle)
+    if (setup.keepalive_s == 0) {
+      const auto sent = net.send(event->flow, event->message.bytes());
+      if (!sent) return Word{"cannot echo: " + std::string{sent.error().text()}};
+    } else if (++messages == setup.idle) {
       since = net.now(), cpu = cpu_seconds(::getpid());
+    }
   }
   if (setup.idle != 0) word.bytes_per_flow = (after - before) / setup.idle;
   if (since)

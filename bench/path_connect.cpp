@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <proa/in_process.hpp>
 #include <vector>
@@ -96,12 +97,14 @@ int serve(Host& host, Control& control) {
   for (std::uint32_t i = 0; i < host.engines(); ++i)
     if (!host.engine(i).listen({static_cast<std::uint16_t>(first_port + i)})) return 1;
   control.send(ReportMessage{});
+  bool lost = false;
   for (;;) {
     for (std::uint32_t turn = 0; turn < 256; ++turn)  // between looks, which cost a system call
       host.poll([&](std::uint32_t i, const Net::Event& event) {
         if (event.kind == EventKind::message)
-          static_cast<void>(host.engine(i).send(event.flow, event.message.bytes()));
+          lost = !host.engine(i).send(event.flow, event.message.bytes()) || lost;
       });
+    if (lost) return std::fputs("the server cannot echo\n", stderr), 1;
     if (!control.ready()) continue;
     if (!control.receive<char>()) return 0;
     control.send(host.all_totals());

@@ -133,8 +133,9 @@ class MemifWait {
   [[nodiscard]] int descriptor(std::size_t queue) const noexcept { return queues_[queue].epoll; }
   /// Whether the peer shall ring this queue's eventfd when it sends.
   void ask_to_be_woken(std::size_t queue, bool on) noexcept;
-  /// The link came or went: its sleeper is awake and is going to look. Outside of the gate as well,
-  /// which stays closed as long as nobody is there to be served.
+  /// The link came or went: that woke the sleeper, whose next turn looks at it (a link that is down
+  /// is looked at every 100 ms). Outside of the gate as well, which stays closed as long as nobody
+  /// is there to be served.
   void heed_link(std::size_t queue) noexcept;
 
  private:

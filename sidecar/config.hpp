@@ -26,6 +26,9 @@ enum class IdleStrategy : std::uint8_t {
   sleep,     // sleep whenever there is nothing to do
 };
 
+/// Of one interface; an engine group has room for more (engines_max).
+inline constexpr std::uint32_t engines_most = 16;
+
 struct InterfaceConfig {
   std::string where;  // file and line, for sentences about the whole interface; or "command line"
   std::string name;

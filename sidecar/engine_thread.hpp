@@ -264,6 +264,7 @@ class EngineThread final : public EngineHost {
     apps_.disarm(std::span{watched_}.subspan(first_bell));
     engine_.disarm_handover();
     if (of_nic != 0) nic_.disarm_wait();
+    engine_.note_slept();
   }
 
   void wait(Instant now, Instant until, bool nap) noexcept {

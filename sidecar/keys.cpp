@@ -360,9 +360,9 @@ void add_interface(std::vector<Key>& out) {
                    return fmt::format("\"{}-{}\"", t.interface.udp_port_first,
                                       t.interface.udp_port_last);
                  }});
-  out.push_back(number_key({"interface", "engines", "engines",
-                            "engines: threads, each with one queue pair of the NIC, 1 to 16"},
-                           PROA_FIELD(interface.engines), 1, 16));
+  out.push_back(number_key(
+      {"interface", "engines", "engines", "engines: threads, each with one queue pair of the NIC"},
+      PROA_FIELD(interface.engines), 1, engines_most));
   out.push_back(list_key<std::uint32_t>(
       {"interface", "cores", "core", "core to pin each engine to, [\"2\"]; empty: not pinned"},
       PROA_FIELD(interface.cores), [](const std::string& text) { return parse_number(text, 1023); },

@@ -8,6 +8,7 @@
 
 #include <proa/wire/address_text.hpp>
 
+#include "config.hpp"
 #include "json_text.hpp"
 #include "units_text.hpp"
 
@@ -53,7 +54,6 @@ void add_port(std::string& out, const DpdkSeenPort& p) {
 
 /// Of a way through DPDK its port knows; 0: nobody does.
 std::uint32_t engines_of(const NicWay& way, const DpdkSeenPort* port) {
-  constexpr std::uint32_t engines_most = 16;
   if (way.engines_max != 0 || port == nullptr) return way.engines_max;
   return std::min<std::uint32_t>(port->queue_pairs_max, engines_most);
 }

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "config.hpp"
+
 namespace proa::sidecar {
 namespace {
 
@@ -178,8 +180,6 @@ void add_common(NicWay& way, const KernelInterface& interface, const NicSurround
   way.remarks.emplace_back(fmt::format(
       "give it addresses of its own, which the kernel does not have on {}", interface.name));
 }
-
-constexpr std::uint32_t engines_most = 16;
 
 /// proad asks for 1500 unless told otherwise.
 std::string mtu_text(const KernelInterface& interface, std::uint32_t most) {

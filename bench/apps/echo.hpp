@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <iterator>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -18,7 +19,8 @@
 
 namespace proa::bench {
 
-/// Sends every message back to where it came from; holds replies that do not fit yet.
+/// Sends every message back to where it came from; holds replies that do not fit yet, and counts
+/// those that cannot be sent any more.
 template <class Net>
 class EchoServer {
  public:
@@ -28,20 +30,26 @@ class EchoServer {
   template <class Stop>
   void run(bool wait, Stop&& stop) {
     while (!stop())
-      if (!look() && wait) static_cast<void>(net_->wait(longest_sleep));
+      if (!look() && wait) static_cast<void>(net_->wait(starved_ ? until_memory : longest_sleep));
   }
   /// Handles the next event, if there is one.
   bool look() {
+    if (starved_) [[unlikely]]
+      retry_all();
     auto event = net_->poll();
     if (event) handle(*event);
     return bool{event};
   }
   [[nodiscard]] std::uint64_t echoed() const noexcept { return echoed_; }
+  /// Messages whose flow had ended, or ended, before their reply could be sent.
+  [[nodiscard]] std::uint64_t unanswered() const noexcept { return unanswered_; }
   [[nodiscard]] std::uint64_t ended_flows() const noexcept { return ended_; }
   [[nodiscard]] std::size_t open_flows() const noexcept { return open_; }
 
  private:
+  using Held = std::deque<typename Net::Message>;  // of one flow
   static constexpr std::chrono::milliseconds longest_sleep{100};
+  static constexpr std::chrono::milliseconds until_memory{1};
 
   void handle(typename Net::Event& event) {
     switch (event.kind) {
@@ -53,7 +61,7 @@ class EchoServer {
       case EventKind::writable:
         return retry(event.flow);
       case EventKind::closed:
-        held_.erase(event.flow.value);
+        forget(event.flow);
         ++ended_;
         --open_;
         return;
@@ -66,27 +74,49 @@ class EchoServer {
     // What is held already goes first.
     const auto before = held_.empty() ? held_.end() : held_.find(flow.value);
     if (before != held_.end()) return before->second.push_back(std::move(message));
+    if (!offer(flow, message)) held_[flow.value].push_back(std::move(message));
+  }
+  /// False: it is to be offered again. For room there is an event, for memory there is none.
+  bool offer(FlowHandle flow, const typename Net::Message& message) {
     const auto sent = net_->send(flow, message.bytes());
-    if (sent)
+    if (sent) {
       ++echoed_;
-    else if (sent.error().would_block())
-      held_[flow.value].push_back(std::move(message));
+      return true;
+    }
+    if (sent.error().would_block()) return false;
+    if (sent.error().reason() == Reason::out_of_memory) {
+      starved_ = true;
+      return false;
+    }
+    ++unanswered_;
+    return true;
+  }
+  bool offer_all(FlowHandle flow, Held& held) {
+    for (; !held.empty(); held.pop_front())
+      if (!offer(flow, held.front())) return false;
+    return true;
   }
   void retry(FlowHandle flow) {
     const auto held = held_.find(flow.value);
+    if (held != held_.end() && offer_all(flow, held->second)) held_.erase(held);
+  }
+  void retry_all() {
+    starved_ = false;
+    for (auto held = held_.begin(); held != held_.end();)
+      held = offer_all({held->first}, held->second) ? held_.erase(held) : std::next(held);
+  }
+  void forget(FlowHandle flow) {
+    const auto held = held_.find(flow.value);
     if (held == held_.end()) return;
-    for (auto& queue = held->second; !queue.empty(); queue.pop_front()) {
-      const auto sent = net_->send(flow, queue.front().bytes());
-      if (!sent && sent.error().would_block()) return;
-      if (sent) ++echoed_;
-    }
+    unanswered_ += held->second.size();
     held_.erase(held);
   }
 
   Net* net_;
-  std::unordered_map<std::uint32_t, std::deque<typename Net::Message>> held_;
-  std::uint64_t echoed_ = 0, ended_ = 0;
+  std::unordered_map<std::uint32_t, Held> held_;
+  std::uint64_t echoed_ = 0, unanswered_ = 0, ended_ = 0;
   std::size_t open_ = 0;
+  bool starved_ = false;  // some reply waits for memory
 };
 
 /// Keeps `window` messages outstanding on each of its flows and checks what comes back.
@@ -299,6 +329,8 @@ int echo_main(int argc, char** argv, const char* placement) {
     });
     static_cast<void>(net->drain(std::chrono::milliseconds{100}));
     say_echo("echoed " + std::to_string(server.echoed()) + " messages");
+    if (server.unanswered() != 0)
+      say_echo(std::to_string(server.unanswered()) + " more came on flows that ended too soon");
     return 0;
   }
   const auto result = EchoClient<Net>{*net, options}.run([] { return echo_stop != 0; });

@@ -188,16 +188,6 @@ class LoadWorld {
       wake_[w] = std::max(wake_[w], until);
     }
   }
-  /// Called at its own times: returns when next. For faults in the middle of a run.
-  template <class Call>
-  void run_with(Call call, Instant limit) {
-    Instant next = call(now_);
-    while (next <= limit) {
-      run_until(next);
-      next = call(now_);
-    }
-    run_until(limit);
-  }
 
  private:
   static constexpr std::uint16_t port = 7000;

@@ -172,11 +172,9 @@ class Engine {
   [[nodiscard]] bool arm_handover() noexcept {
     return inbox_ == nullptr || inbox_->declare_asleep();
   }
-  void disarm_handover() noexcept {
-    if (inbox_ == nullptr) return;
-    inbox_->declare_awake();
-    group_->hush(index_);
-  }
+  void disarm_handover() noexcept;  // handover_inline.hpp
+  /// The thread has slept: if news of the link woke it, its next turn looks at the link.
+  void note_slept() noexcept;  // turn.hpp
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] EngineGroup& group() const noexcept { return *group_; }
   /// The pair of UDP ports a flow sends by, for tools and tests.

@@ -84,4 +84,11 @@ void Engine<NicT, AppSide, Policy>::ring_others() noexcept {
     group_->ring(static_cast<std::uint32_t>(std::countr_zero(to_ring_)));
 }
 
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::disarm_handover() noexcept {
+  if (inbox_ == nullptr) return;
+  inbox_->declare_awake();
+  group_->hush(index_);
+}
+
 }  // namespace proa

@@ -261,6 +261,12 @@ void Engine<NicT, AppSide, Policy>::look_at_link() noexcept {
   interface_.link_came_up(now_, !grown || group_->claim_announcement(counted));
 }
 
+/// What is counted costs no question to the driver. A link that is down is looked at anyhow.
+template <Nic NicT, class AppSide, class Policy>
+void Engine<NicT, AppSide, Policy>::note_slept() noexcept {
+  if (link_up_ && nic_->link_interruptions() != link_interruptions_) link_look_at_ = Instant::min();
+}
+
 // --- timers, memory, events -------------------------------------------------------------------
 
 template <Nic NicT, class AppSide, class Policy>

@@ -194,7 +194,6 @@ class SleepFlag {
     declared_ = false;
     detail::store_relaxed(own_->word, sleeps_);  // ordered by nothing: a late ring is harmless
   }
-  [[nodiscard]] bool declared() const noexcept { return declared_; }
 
   /// A hint to the other side, seen some time.
   void want_progress(bool wanted) noexcept {

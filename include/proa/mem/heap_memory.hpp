@@ -69,10 +69,6 @@ class HeapMemory {
   [[nodiscard]] const Arena& send_arena() const noexcept { return send_.arena; }
   [[nodiscard]] const Arena& receive_arena() const noexcept { return receive_.arena; }
   [[nodiscard]] std::int64_t ledger_free() const noexcept { return ledger_.free(); }
-  /// Keeps the receive region mapped as long as it is held: for leases that outlive the stack.
-  [[nodiscard]] std::shared_ptr<const void> receive_mapping() const noexcept {
-    return receive_.region;
-  }
 
  private:
   struct Side {

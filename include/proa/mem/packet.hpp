@@ -58,7 +58,6 @@ class Packet {
   void set(PacketFlag flag) noexcept {
     flags_ = static_cast<std::uint16_t>(flags_ | static_cast<std::uint16_t>(flag));
   }
-  void clear_flags() noexcept { flags_ = 0; }
   [[nodiscard]] std::uint16_t flags() const noexcept { return flags_; }
 
   /// Gives up the buffer: for NICs, which take the handle back into their pool.

@@ -152,6 +152,7 @@ class InProcess {
       if (engine_.arm_handover() && waiter_.sleep(nic_, clock_(), soon(until)))
         engine_.note_ring_empty_until(clock_() - usual_wake_up);
       engine_.disarm_handover();
+      engine_.note_slept();
     }
   }
   [[nodiscard]] bool arm() noexcept {
@@ -177,7 +178,7 @@ class InProcess {
 
  private:
   static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
-  // Nothing wakes it when the link was lost and came back: it looks.
+  // A memif link that goes or comes wakes it; of other links it hears because it looks.
   static constexpr Duration longest_sleep = std::chrono::seconds{1};
 
   [[nodiscard]] bool is_here(const IpAddress& local) const noexcept {
@@ -203,6 +204,7 @@ class InProcess {
     armed_ = false;
     nic_.disarm_wait();
     engine_.disarm_handover();
+    engine_.note_slept();
   }
   InProcess(NicT nic, Waiter waiter, const Options& options, const EngineOptions& engine)
       : home_(new LeaseHome<Memory>(options.memory)),

@@ -106,7 +106,6 @@ class Cubic {
   }
 
   [[nodiscard]] bool slow_start() const noexcept { return now_.window < now_.threshold; }
-  [[nodiscard]] HyStart::Phase start_phase() const noexcept { return start_.phase(); }
 
  private:
   static constexpr unsigned fraction_bits = 8;                // windows in 1/256 byte

@@ -180,12 +180,11 @@ class Flow {
   void compose(Instant now, FrameWriter&, SentPacket&) noexcept;
   [[nodiscard]] bool has_more_than_ack(Instant now) const noexcept;
   [[nodiscard]] bool has_ack(Instant now) const noexcept;
-  [[nodiscard]] bool make_room(Instant now) noexcept;
+  [[nodiscard]] bool make_way_for_control(Instant now) noexcept;
   void wait_for_room(Instant now) noexcept;
   [[nodiscard]] std::size_t transmit_ack(Instant now, MutableBytes out) noexcept;
   static MutableBytes packet_body(MutableBytes packet) noexcept;
   void write_control(FrameWriter&, SentPacket&) noexcept;
-  void write_header(Instant now, MutableBytes packet) noexcept;
   [[nodiscard]] PacketHeader make_header(Instant now) const noexcept;
   void request_credit() noexcept;
   void want_control(PacketContent what) noexcept { control_ = with(control_, what); }

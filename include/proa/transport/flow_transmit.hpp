@@ -37,7 +37,7 @@ bool Flow<Memory, Policy>::has_ack(Instant now) const noexcept {
 template <MessageMemory Memory, TransportPolicy Policy>
 std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) noexcept {
   if (!has_more_than_ack(now)) return transmit_ack(now, out);
-  if (!sender_.packets().make_room() && !make_room(now)) [[unlikely]] {
+  if (!sender_.packets().make_room() && !make_way_for_control(now)) [[unlikely]] {
     const std::size_t size = transmit_ack(now, out);
     wait_for_room(now);
     return size;
@@ -52,13 +52,13 @@ std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) n
   return half_open ? transmit_handshake(now, out) : transmit_data(now, out);
 }
 
-/// Data waits for room; control and probes do not if something else can be given up for them.
+/// Without room for a record data waits; control and probes go if something is given up for them.
 template <MessageMemory Memory, TransportPolicy Policy>
-bool Flow<Memory, Policy>::make_room(Instant now) noexcept {
+bool Flow<Memory, Policy>::make_way_for_control(Instant now) noexcept {
   control_ = without(control_, PacketContent::size_probe);  // the next data asks for it again
   if (is_established(state_) && control_ == 0 && !sender_.probe_due()) return false;
   Resolved given_up;
-  const bool room = sender_.make_room(now, given_up);
+  const bool room = sender_.give_up_oldest(now, given_up);
   on_resolved(now, given_up);
   arm_timers(now);
   return room;

@@ -102,7 +102,7 @@ class Sender {
 
   /// Room for the record of one more packet that must go: control or a probe.
   /// Where there is none the oldest in flight counts as lost: nothing else would ever make room.
-  [[nodiscard]] bool make_room(Instant now, Resolved& out) noexcept;  // sender_loss.hpp
+  [[nodiscard]] bool give_up_oldest(Instant now, Resolved& out) noexcept;  // sender_loss.hpp
 
   /// Every packet consumes a number; `record.state` says whether it is in flight.
   void on_sent(const SentPacket& record) noexcept {

@@ -60,7 +60,7 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, LossSample& loss,
 }
 
 template <MessageMemory Memory, CongestionController Congestion>
-bool Sender<Memory, Congestion>::make_room(Instant now, Resolved& out) noexcept {
+bool Sender<Memory, Congestion>::give_up_oldest(Instant now, Resolved& out) noexcept {
   if (packets_.make_room()) return true;
   LossSample untold;  // it says nothing about the path
   untold.now = now;

@@ -1,15 +1,13 @@
-// Tests of engine/interface.hpp over IPv6, and of both families and both kinds of frames alike.
+// Tests of engine/interface.hpp over IPv6.
 #include <proa/base/prng.hpp>
 
 #include "../wire/linux_frames6.hpp"
-#include "interface_support.hpp"
+#include "interface_links.hpp"
 
 using namespace interface_tests;
 namespace six = linux_frames::six;
 
 namespace {
-
-const IpAddress six_a = *parse_ip("fd00::1"), six_b = *parse_ip("fd00::2");
 
 InterfaceOptions six_options(const MacAddress& mac, const IpAddress& ip) {
   InterfaceOptions options = options_of(mac, ip);
@@ -17,46 +15,6 @@ InterfaceOptions six_options(const MacAddress& mac, const IpAddress& ip) {
   return options;
 }
 Interface six_peer_b() { return make(six_options(mac_b, six_b)); }
-
-/// What every test of `both families` runs over.
-struct Link {
-  IpAddress a, b, stranger;
-  std::uint8_t bits, host_bits;
-  VlanId vlan;
-  [[nodiscard]] InterfaceOptions options(bool of_a) const {
-    InterfaceOptions out = options_of(of_a ? mac_a : mac_b, of_a ? a : b);
-    out.addresses = {{of_a ? a : b, bits}};
-    out.vlan = vlan;
-    return out;
-  }
-  [[nodiscard]] std::size_t headers() const {
-    return link_header_bytes(vlan) + ip_udp_header_bytes(a.is_v4());
-  }
-};
-const Link links[] = {{ip_a, ip_b, IpAddress::v4(10, 0, 0, 3), 24, 32, 0},
-                      {ip_a, ip_b, IpAddress::v4(10, 0, 0, 3), 24, 32, 5},
-                      {six_a, six_b, *parse_ip("fd00::3"), 64, 128, 0},
-                      {six_a, six_b, *parse_ip("fd00::3"), 64, 128, 5}};
-
-/// Everything `from` has to say goes to `to`, until both are silent.
-void talk(Interface& x, Interface& y, Instant now) {
-  for (bool said = true; said;) {
-    said = false;
-    for (auto [from, to] : {std::pair{&x, &y}, std::pair{&y, &x}})
-      for (auto frame = control_frame(*from, now); !frame.empty();
-           frame = control_frame(*from, now)) {
-        said = true;
-        static_cast<void>(see(*to, frame, now));
-      }
-  }
-}
-
-std::vector<std::byte> datagram(const HeaderTemplate& headers, std::size_t bytes,
-                                UdpChecksumBy how) {
-  std::vector<std::byte> frame(headers.size() + bytes, std::byte{7});
-  static_cast<void>(headers.finish(frame, how));
-  return frame;
-}
 
 /// An advertisement from station `mac` about `target`, as it comes to a.
 std::vector<std::byte> advertisement(const MacAddress& mac, const IpAddress& target, bool solicited,
@@ -88,172 +46,6 @@ MacAddress next_hop_of(Interface& a, HeaderTemplate& headers, Instant now) {
 }
 
 }  // namespace
-
-// --- both families, with and without tag ---------------------------------------------------------
-
-TEST_CASE("two interfaces resolve each other and pass datagrams, over every kind of link",
-          "[engine][interface][requirement-10]") {
-  for (const Link& link : links) {
-    CAPTURE(to_text(link.a), link.vlan);
-    Interface a = make(link.options(true)), b = make(link.options(false));
-    const Instant now{1s};
-    HeaderTemplate headers = a.make_headers({link.a, link.b, ports});
-    CHECK(headers.size() == link.headers());
-    CHECK(a.refresh(headers, now) == Reach::pending);
-    talk(a, b, now);
-    CHECK(a.refresh(headers, now) == Reach::ready);
-    CHECK(b.reach(link.a, now) == Reach::ready);  // the question told who asks
-    for (const UdpChecksumBy how : {UdpChecksumBy::zero, UdpChecksumBy::software}) {
-      auto frame = datagram(headers, 5, how);
-      const Classified got = b.classify(packet_over(frame), now);
-      REQUIRE(got.kind == Arrived::datagram);
-      CHECK(got.datagram.source == link.a);
-      CHECK(got.datagram.destination == link.b);
-      CHECK(got.datagram.ports == ports);
-      CHECK(got.datagram.source_mac == mac_a);
-      CHECK(got.datagram.payload.size() == 5);
-      CHECK(got.datagram.udp_checksum_verified ==
-            (how == UdpChecksumBy::software || !link.a.is_v4()));
-      CHECK(b.read_back(frame).source == link.a);
-      CHECK(b.read_back(frame).payload.size() == 5);
-      // The answer to a stranger goes back without any table.
-      auto answer = datagram(b.reply_headers(got.datagram), 3, how);
-      const Classified back = a.classify(packet_over(answer), now);
-      REQUIRE(back.kind == Arrived::datagram);
-      CHECK(back.datagram.ports == UdpPorts{ports.destination, ports.source});
-    }
-  }
-}
-
-TEST_CASE("headers are right for every length and checksum plan, over every kind of link",
-          "[engine][interface][wire][rfc8200-8.1]") {
-  for (const Link& link : links) {
-    CAPTURE(to_text(link.a), link.vlan);
-    Interface a = make(link.options(true));
-    const HeaderTemplate headers = a.make_headers({link.a, link.b, ports, Ecn::capable});
-    const std::size_t udp_at = link.headers() - 8;
-    const std::uint32_t most = a.payload_bytes_max(link.a.is_v4(), 1514);
-    CHECK(most + link.headers() == 1514);
-    CHECK(a.payload_bytes_max(link.a.is_v4(), 9000) == (link.a.is_v4() ? 1472 : 1452));
-    for (std::size_t length = 0; length <= most; length += 1 + length / 5) {
-      for (const auto how :
-           {UdpChecksumBy::zero, UdpChecksumBy::software, UdpChecksumBy::offload}) {
-        auto frame = datagram(headers, length, how);
-        if (how == UdpChecksumBy::offload)  // what a NIC does: sums the UDP packet as it stands
-          store_be(frame.data() + udp_at + 6,
-                   udp_checksum_on_wire(internet_checksum(ByteView{frame}.subspan(udp_at))));
-        const auto link_part = parse_ethernet(frame);
-        REQUIRE(link_part);
-        REQUIRE(link_part->vlan == link.vlan);
-        const auto ip =
-            link.a.is_v4() ? parse_ipv4(link_part->payload) : parse_ipv6(link_part->payload);
-        REQUIRE(ip);
-        REQUIRE(ip->ecn == Ecn::capable);
-        REQUIRE(ip->hops == 64);
-        const auto udp = parse_udp(ip->payload);
-        REQUIRE(udp);
-        REQUIRE(udp->payload().size() == length);
-        REQUIRE(udp_checksum_ok(link.a, link.b, *udp));
-        REQUIRE((udp->checksum == 0) == (how == UdpChecksumBy::zero && link.a.is_v4()));
-      }
-    }
-  }
-}
-
-TEST_CASE("a peer behind a gateway costs one resolution, of the gateway, in both families",
-          "[engine][interface][requirement-10]") {
-  for (const Link& link : links) {
-    auto options = link.options(true);
-    options.addresses = {{link.a, link.host_bits}};
-    options.routes = {{{link.a.is_v4() ? IpAddress::v4(0) : IpAddress{}, 0}, link.b}};
-    Interface a = make(options), gateway = make(link.options(false));
-    const Instant now{1s};
-    for (std::uint8_t i = 10; i < 20; ++i) {
-      IpAddress peer = link.stranger;
-      peer.octets[15] = i;
-      CHECK(a.reach(peer, now) == Reach::pending);
-    }
-    CHECK(a.neighbour_count() == 1);
-    talk(a, gateway, now);
-    CHECK(a.reach(link.stranger, now) == Reach::ready);
-    CHECK(a.counters().arp_requests_sent + a.counters().solicitations_sent == 1);
-  }
-}
-
-TEST_CASE("a neighbour in use is re-checked by unicast and stays in use meanwhile",
-          "[engine][interface][rfc4861-7.3][rfc1122-2.3.2.1]") {
-  for (const Link& link : links) {
-    CAPTURE(to_text(link.a), link.vlan);
-    Interface a = make(link.options(true)), b = make(link.options(false));
-    Instant now{1s};
-    HeaderTemplate headers = a.make_headers({link.a, link.b, ports});
-    static_cast<void>(a.refresh(headers, now));
-    talk(a, b, now);
-    CHECK(a.refresh(headers, now) == Reach::ready);
-    now += 31s;
-    CHECK(a.refresh(headers, now) == Reach::ready);
-    auto question = control_frame(a, now);
-    REQUIRE_FALSE(question.empty());
-    CHECK(load_mac(std::span{question}.first<6>()) == mac_b);
-    CHECK(a.refresh(headers, now) == Reach::ready);
-    CHECK(see(b, question, now) == consumed);
-    const auto answer = control_frame(b, now);
-    CHECK(see(a, answer, now) == consumed);
-    CHECK(control_frame(a, now + 10s).empty());  // answered
-    CHECK(a.refresh(headers, now + 10s) == Reach::ready);
-  }
-}
-
-TEST_CASE("a station that says it moved is followed at once, in both families",
-          "[engine][interface][rfc5227-2.3][rfc4861-7.2.6]") {
-  for (const Link& link : links) {
-    CAPTURE(to_text(link.a), link.vlan);
-    Interface a = make(link.options(true)), b = make(link.options(false));
-    const Instant now{1s};
-    HeaderTemplate headers = a.make_headers({link.a, link.b, ports});
-    static_cast<void>(a.refresh(headers, now));
-    talk(a, b, now);
-    REQUIRE(a.refresh(headers, now) == Reach::ready);
-    auto moved = link.options(false);
-    moved.mac = {{2, 0, 0, 0, 0, 0xc}};
-    moved.announce = true;
-    moved.detect_duplicates = false;
-    Interface c = make(moved);
-    talk(c, a, now);
-    CHECK(a.refresh(headers, now) == Reach::ready);
-    const auto frame = datagram(headers, 0, UdpChecksumBy::software);
-    CHECK(load_mac(std::span{frame}.first<6>()) == moved.mac);
-  }
-}
-
-TEST_CASE("only the interface's own VLAN comes in, and a priority is no VLAN",
-          "[engine][interface][ieee802.1q-6.9]") {
-  for (const bool v4 : {true, false}) {
-    const Link& plain = links[v4 ? 0 : 2];
-    const Link& tagged = links[v4 ? 1 : 3];
-    Interface b = make(plain.options(false)), b5 = make(tagged.options(false));
-    const auto frame_with = [&](const Link& link) {
-      Interface a = make(link.options(true));
-      HeaderTemplate headers = a.make_headers({link.a, link.b, ports});
-      headers.set_next_hop(mac_b);
-      return datagram(headers, 4, UdpChecksumBy::software);
-    };
-    auto untagged = frame_with(plain), five = frame_with(tagged);
-    CHECK(see(b, untagged) == accepted);
-    CHECK(see(b5, five) == accepted);
-    CHECK(see(b5, untagged) == refused(Drop::wrong_vlan));
-    CHECK(see(b, five) == refused(Drop::wrong_vlan));
-    five[14] = std::byte{0xe0};  // another priority, the same VLAN
-    CHECK(see(b5, five) == accepted);
-    five[15] = std::byte{6};
-    CHECK(see(b5, five) == refused(Drop::wrong_vlan));
-    five[15] = std::byte{0};  // a priority alone is as good as no tag
-    CHECK(see(b, five) == accepted);
-    CHECK(see(b5, five) == refused(Drop::wrong_vlan));
-  }
-}
-
-// --- IPv6 ----------------------------------------------------------------------------------------
 
 TEST_CASE("a Linux datagram over IPv6 arrives, and CE marks are seen", "[engine][interface]") {
   Interface b = six_peer_b();
@@ -312,12 +104,7 @@ TEST_CASE("the fast and the careful way agree about every IPv6 frame", "[engine]
     auto frame = six::udp();
     for (auto changes = prng.below(3); changes > 0; --changes)
       frame[prng.below(62)] = static_cast<std::byte>(prng.next());
-    if (prng.chance(1, 8)) frame.resize(prng.below(frame.size() + 1));
-    if (prng.chance(1, 8)) frame.resize(frame.size() + prng.below(20));
-    const auto flag = static_cast<PacketFlag>(prng.below(8));
-    const Seen seen = see(b, frame, Instant{1s}, flag);
-    REQUIRE(seen == see(careful, frame, Instant{1s}, flag));
-    datagrams += seen == accepted ? 1 : 0;
+    datagrams += both_accept(b, careful, std::move(frame), prng) ? 1 : 0;
   }
   CHECK(datagrams > 10'000);
 }

@@ -4,6 +4,7 @@
 #include <ostream>
 #include <vector>
 
+#include <proa/base/prng.hpp>
 #include <proa/engine/interface.hpp>
 
 #include "../wire/linux_frames.hpp"
@@ -67,6 +68,18 @@ inline Interface linux_peer_b() { return make(options_of(mac_b, ip_b)); }
 inline void mend(std::vector<std::byte>& frame) {
   store_be<std::uint16_t>(frame.data() + 24, 0);
   store_be(frame.data() + 24, internet_checksum(ByteView{frame}.subspan(14, 20)));
+}
+
+/// Gives the frame perhaps another length, and any flag, and wants one verdict of both: true if it
+/// holds a datagram.
+inline bool both_accept(Interface& one, Interface& other, std::vector<std::byte> frame,
+                        Prng& prng) {
+  if (prng.chance(1, 8)) frame.resize(prng.below(frame.size() + 1));
+  if (prng.chance(1, 8)) frame.resize(frame.size() + prng.below(20));
+  const auto flag = static_cast<PacketFlag>(prng.below(8));
+  const Seen seen = see(one, frame, Instant{1s}, flag);
+  REQUIRE(seen == see(other, frame, Instant{1s}, flag));
+  return seen == accepted;
 }
 
 inline std::vector<std::byte> control_frame(Interface& from, Instant now) {

@@ -98,3 +98,35 @@ TEST_CASE("A stack that sleeps looks at its link once a second, by either way of
   CHECK(stack->now() - before < 3s);
   ::close(silent);
 }
+
+TEST_CASE("A stack that news of its link wakes looks at it at once, by either way of sleeping") {
+  for (const bool armed : {false, true}) {
+    SimNetwork network{1};
+    SimPort port{network, {.mac = MacAddress{{2, 0, 0, 0, 0, 1}}}};
+    const int news = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    using Placement = InProcess<SilentNic>;
+    Placement::Options options;
+    options.engine.flows_max = 64;
+    options.spin = Duration::zero();
+    options.interface.addresses = {{IpAddress::v4(10, 0, 0, 1), 24}};
+    auto stack = Placement::adopt(SilentNic{port, news}, options).value();
+    const auto announced = [&] {
+      return stack->engine().interface().counters().announcements_sent;
+    };
+    for (int i = 0; i < 4; ++i) stack->turn();  // the first one looks at the link
+    REQUIRE(announced() == 1);                  // the second announcement is a second away
+    port.set_link_up(false);
+    port.set_link_up(true);
+    for (int i = 0; i < 4; ++i) stack->turn();  // awake it looks again after 100 ms
+    CHECK(announced() <= 2);
+    ::eventfd_write(news, 1);
+    if (armed)
+      CHECK(stack->arm());
+    else
+      stack->sleep(stack->now() + 5s);
+    for (int i = 0; i < 4; ++i) stack->turn();
+    CAPTURE(armed);
+    CHECK(announced() == 2);
+    ::close(news);
+  }
+}

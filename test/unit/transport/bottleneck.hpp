@@ -85,6 +85,13 @@ class Bottleneck {
     const auto ns = static_cast<std::uint64_t>(time.count());
     return bytes * 8 * 1000 / (link_.bits_per_second / 1'000'000 * ns / 1000);
   }
+  /// The same, of what is delivered from `from`, which is to come, until `until`.
+  [[nodiscard]] std::uint64_t utilization_between(Instant from, Instant until) {
+    run_until(from);
+    reset_counters();
+    run_until(until);
+    return utilization_per_mille(until - from);
+  }
 
  private:
   enum class Kind : std::uint8_t { wake, departure, ack };

@@ -15,9 +15,7 @@ using Fixture = SenderOf<Witness>;
 TEST_CASE("three probes in a row are persistent congestion, until what was sent before arrives",
           "[rfc9002-7.6][rfc3522]") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   f.send(4);
   for (int i = 0; i < 3; ++i) {
     CHECK(f.told().persistent == 0);
@@ -53,9 +51,7 @@ TEST_CASE(
     "news of memory after silence is answered by a small probe, and it takes three more to "
     "despair") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   f.send(4);
   f.now += 39us;
   f.sender.on_peer_room({f.now, {}, false});
@@ -78,9 +74,7 @@ TEST_CASE(
 TEST_CASE("news found by a late poller may have lain beside the acknowledgement: it says nothing",
           "[A26]") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   f.send(4);
   f.now += 1ms;
   f.sender.on_peer_room({f.now, 1ms - 39us, false});
@@ -92,9 +86,7 @@ TEST_CASE("news found by a late poller may have lain beside the acknowledgement:
 TEST_CASE("news of memory after despair says that nothing was congested, and begins anew",
           "[rfc3522]") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   f.send(4);
   for (int i = 0; i < 3; ++i) {
     f.let_probe_timer_expire();
@@ -110,9 +102,7 @@ TEST_CASE("news of memory after despair says that nothing was congested, and beg
 TEST_CASE("an answer to a keepalive is waited for patiently, unless messages wait behind it") {
   for (const bool waits : {false, true}) {
     Fixture f;
-    f.send(1);
-    f.now += 40us;
-    (void)f.acknowledge(0);
+    f.measure_round_trip();
     if (waits) {
       const auto block = f.memory.allocate_send(1000);
       REQUIRE(block);

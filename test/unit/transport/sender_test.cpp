@@ -49,9 +49,7 @@ TEST_CASE("a packet is lost once three later ones are acknowledged", "[rfc9002-6
 
 TEST_CASE("a packet that only acknowledges is none of the three", "[rfc9002-6.1.1]") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   f.send(3);
   f.send_other(0);
   f.send(1);
@@ -140,9 +138,7 @@ TEST_CASE("a size probe that was only late is no loss for nothing", "[rfc8899-3]
 TEST_CASE(
     "what was taken for refused is no loss for nothing when it comes, what was lost before is") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   f.send(5);
   f.now += 40us;
   (void)f.acknowledge(4, {1});
@@ -186,9 +182,7 @@ TEMPLATE_TEST_CASE("a decrease is taken back when all its packets are here, not 
 
 TEST_CASE("what a packet lay before the peer's late poller is no delay of the path", "[A26]") {
   Fixture f;
-  f.send(1);
-  f.now += 40us;
-  (void)f.acknowledge(0);
+  f.measure_round_trip();
   const auto send_and_hear = [&](Duration answer, Duration delay) {
     f.send(1);
     const std::uint32_t number = f.sender.packets().next().since(f.first) - 1;

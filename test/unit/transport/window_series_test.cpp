@@ -38,6 +38,35 @@ C& controller(Bottleneck<C>& model) {
   return model.flow(0).controller;
 }
 
+/// One flow that has had the link to itself for a while.
+template <class C>
+struct Settled : Bottleneck<C> {
+  Settled(const LinkModel& link, Duration round_trip, Duration after)
+      : Bottleneck<C>{link, packet_bytes, 1} {
+    this->add(round_trip);
+    this->run_until(Instant{after});
+  }
+};
+
+/// A step before and fourteen after.
+template <class C>
+std::string despair(Bottleneck<C>& model, Duration before, Duration after) {
+  (void)model.longest_queue();
+  const std::string text = series(model, before, 1) + "persistent congestion\n";
+  controller(model).on_persistent_congestion(model.now());
+  return text + series(model, after, 14);
+}
+
+/// What was taken for persistent congestion was only late.
+template <class C>
+std::string time_out_and_undo(Bottleneck<C>& model, Duration step) {
+  std::string text = series(model, step, 1);
+  controller(model).on_persistent_congestion(model.now());
+  text += "timeout\n" + series(model, step, 2) + "spurious\n";
+  controller(model).on_spurious_timeout(model.now());
+  return text + series(model, step, 3);
+}
+
 /// A loss of the packet sent next but five, of which it turns out three steps later that it was
 /// only late.
 template <class C>
@@ -89,14 +118,8 @@ TEST_CASE("HyStart++ ends CUBIC's slow start by delay: the series", "[rfc9406-4.
 }
 
 TEST_CASE("persistent congestion: CUBIC's series", "[rfc9002-7.6][rfc9438-4.8]") {
-  Bottleneck<Cubic> model{wide_area(80), packet_bytes, 1};
-  model.add(20ms);
-  model.run_until(Instant{1s});
-  (void)model.longest_queue();
-  std::string text = series(model, 20ms, 1);
-  controller(model).on_persistent_congestion(model.now());
-  text += "persistent congestion\n" + series(model, 20ms, 14);
-  CHECK("\n" + text == R"(
+  Settled<Cubic> model{wide_area(80), 20ms, 1s};
+  CHECK("\n" + despair(model, 20ms, 20ms) == R"(
 1020000 us 191 queue 23
 persistent congestion
 1040000 us 1 queue 23
@@ -117,14 +140,8 @@ persistent congestion
 }
 
 TEST_CASE("persistent congestion: Swift's series", "[rfc9002-7.6]") {
-  Bottleneck<Swift> model{LinkModel{}, packet_bytes, 1};
-  model.add(40us);
-  model.run_until(Instant{2ms});
-  (void)model.longest_queue();
-  std::string text = series(model, 40us, 1);
-  controller(model).on_persistent_congestion(model.now());
-  text += "persistent congestion\n" + series(model, 80us, 14);
-  CHECK("\n" + text == R"(
+  Settled<Swift> model{LinkModel{}, 40us, 2ms};
+  CHECK("\n" + despair(model, 40us, 80us) == R"(
 2040 us 146 queue 63
 persistent congestion
 2120 us 7 queue 60
@@ -145,15 +162,8 @@ persistent congestion
 }
 
 TEST_CASE("a timeout that was spurious is undone: the series of both", "[rfc9438-4.9]") {
-  Bottleneck<Cubic> cubic{wide_area(80), packet_bytes, 1};
-  cubic.add(20ms);
-  cubic.run_until(Instant{1s});
-  std::string text = series(cubic, 20ms, 1);
-  controller(cubic).on_persistent_congestion(cubic.now());
-  text += "timeout\n" + series(cubic, 20ms, 2) + "spurious\n";
-  controller(cubic).on_spurious_timeout(cubic.now());
-  text += series(cubic, 20ms, 3);
-  CHECK("\n" + text == R"(
+  Settled<Cubic> cubic{wide_area(80), 20ms, 1s};
+  CHECK("\n" + time_out_and_undo(cubic, 20ms) == R"(
 1020000 us 191 queue 81
 timeout
 1040000 us 1 queue 23
@@ -163,15 +173,8 @@ spurious
 1100000 us 191 queue 41
 1120000 us 191 queue 23
 )");
-  Bottleneck<Swift> swift{LinkModel{}, packet_bytes, 1};
-  swift.add(40us);
-  swift.run_until(Instant{2ms});
-  text = series(swift, 40us, 1);
-  controller(swift).on_persistent_congestion(swift.now());
-  text += "timeout\n" + series(swift, 40us, 2) + "spurious\n";
-  controller(swift).on_spurious_timeout(swift.now());
-  text += series(swift, 40us, 3);
-  CHECK("\n" + text == R"(
+  Settled<Swift> swift{LinkModel{}, 40us, 2ms};
+  CHECK("\n" + time_out_and_undo(swift, 40us) == R"(
 2040 us 146 queue 194
 timeout
 2080 us 7 queue 60
@@ -184,9 +187,7 @@ spurious
 }
 
 TEST_CASE("a loss that was only late is undone: the series of both", "[rfc9438-4.9]") {
-  Bottleneck<Cubic> cubic{wide_area(100'000), packet_bytes, 1};
-  cubic.add(20ms);
-  cubic.run_until(Instant{100ms});
+  Settled<Cubic> cubic{wide_area(100'000), 20ms, 100ms};
   std::string text = series(cubic, 20ms, 1);
   text += "lost\n" + lose_and_undo(cubic, 20ms, 1);
   CHECK("\n" + text == R"(
@@ -200,9 +201,7 @@ late
 220000 us 193 queue 25
 240000 us 194 queue 26
 )");
-  Bottleneck<Swift> swift{LinkModel{}, packet_bytes, 1};
-  swift.add(40us);
-  swift.run_until(Instant{2ms});
+  Settled<Swift> swift{LinkModel{}, 40us, 2ms};
   text = series(swift, 40us, 1);
   text += "lost\n" + lose_and_undo(swift, 40us, 30);
   CHECK("\n" + text == R"(
