@@ -363,6 +363,62 @@ Repair meets_others(std::uint64_t seed, bool ipv6, bool restarts) {
   return {after.probes_sent - before.probes_sent, after.searches - before.searches};
 }
 
+/// A flow has found its paths when one of its pairs stops to lead anywhere. Nobody after it is to
+/// run into that: the pair is forgotten.
+void silent_pair_is_forgotten(std::uint64_t seed, bool ipv6) {
+  CAPTURE(seed, ipv6);
+  PathWorld world{seed, host(4, SimRss::opaque, ipv6), host(4, SimRss::opaque, ipv6)};
+  world.listen(world.b, 3);
+  world.b.sides[3]->echo = true;
+  const auto say = [&](PathEnd& flow) {
+    ++flow.to_send;
+    REQUIRE(world.run_until([&] { return flow.to_send == 0 && flow.received == flow.sent; },
+                            world.now + 1s));
+    world.run(5 * rtt);
+  };
+  PathEnd& flow = world.connect(2);
+  for (int i = 0; i < 200; ++i) say(flow);
+  const UdpPorts broken = *world.a.engines[2]->path_of(flow.key);
+  std::uint64_t lost = 0;
+  world.a.lost = [&](UdpPorts ports) {
+    lost += ports == broken ? 1U : 0U;
+    return ports == broken;
+  };
+  for (int i = 0; i < 100; ++i) say(flow);
+  CHECK(lost > 0);
+  const std::uint64_t lost_by_first = lost;
+  for (int i = 0; i < 8; ++i) {
+    PathEnd& next = world.connect(2);
+    for (int n = 0; n < 100; ++n) say(next);
+  }
+  const std::uint64_t lost_by_others = lost - lost_by_first;
+  CHECK(lost_by_others == 0);
+}
+
+/// The peer's hash changes under flows that use all pairs which are known. Each learns that its own
+/// leads astray, and those that come later take none of them.
+void complained_pairs_are_forgotten(std::uint64_t seed, bool ipv6) {
+  CAPTURE(seed, ipv6);
+  PathWorld world{seed, host(4, SimRss::opaque, ipv6), host(4, SimRss::opaque, ipv6)};
+  world.listen(world.b, 3);
+  std::vector<PathEnd*> flows;
+  const auto add_and_talk = [&](int more) {
+    for (int i = 0; i < more; ++i) flows.push_back(&world.connect(2));
+    for (int n = 0; n < 200; ++n) {
+      for (PathEnd* flow : flows) ++flow->to_send;
+      world.run(5 * rtt);
+    }
+  };
+  add_and_talk(12);
+  world.b.port.set_rss(SimRss::opaque);
+  add_and_talk(0);
+  const auto searches = [&] { return world.a.engines[2]->counters().paths.searches; };
+  const std::uint64_t before = searches();
+  add_and_talk(12);
+  const std::uint64_t searches_of_later_flows = searches() - before;
+  CHECK(searches_of_later_flows == 0);
+}
+
 }  // namespace
 
 TEST_CASE("A24: every engine is reached under every hash, nothing is lost, hand-overs go to zero",
@@ -395,6 +451,16 @@ TEST_CASE("A24: what is remembered of a peer's other engines does no harm when i
   const auto searches = static_cast<double>(restarted.searches);
   const double noise = 3.0 * Hearsay::engines / std::sqrt(searches);
   CHECK(static_cast<double>(restarted.probes) / searches <= Hearsay::engines + 0.5 + noise);
+}
+
+TEST_CASE("A24: a pair that fell silent is forgotten", "[A24]") {
+  const bool ipv6 = GENERATE(false, true);
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) silent_pair_is_forgotten(seed, ipv6);
+}
+
+TEST_CASE("A24: pairs that are complained of are forgotten", "[A24]") {
+  const bool ipv6 = GENERATE(false, true);
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) complained_pairs_are_forgotten(seed, ipv6);
 }
 
 TEST_CASE("A24 with 20 seeds", "[A24][.long]") {
