@@ -32,9 +32,10 @@ Case setup_case(const Bench& bench, const Wire& wire, StackSetup setup, std::uin
   setup.window = window;
   setup.core_a = bench.core(0);
   setup.core_b = bench.core(1);
-  Labels labels{.name = fmt::format("set-ups, window {}", window),
+  const char* const family = setup.ipv6 ? ", IPv6" : "";
+  Labels labels{.name = fmt::format("set-ups, window {}{}", window, family),
                 .wire = wire.name(),
-                .placement = "in-process"};
+                .placement = fmt::format("in-process{}", family)};
   labels.window = window;
   labels.reference = raw_name(window);
   return {std::move(labels), [&wire, setup] { return measure_stacks(wire, setup); }};
@@ -45,10 +46,12 @@ Case path_case(const Bench& bench, const Wire& wire, PathSetup setup, bool remem
   setup.remembered = remembered;
   setup.core_a = bench.core(0);
   setup.core_b = bench.core(1);
-  Labels labels{.name = fmt::format("{0} x {0} engines, {1}", setup.engines,
-                                    remembered ? "remembered paths" : "cold"),
-                .wire = wire.name(),
-                .placement = remembered ? "in-process, remembered" : "in-process, cold"};
+  const char* const family = setup.ipv6 ? ", IPv6" : "";
+  Labels labels{
+      .name = fmt::format("{0} x {0} engines, {1}{2}", setup.engines,
+                          remembered ? "remembered paths" : "cold", family),
+      .wire = wire.name(),
+      .placement = fmt::format("in-process, {}{}", remembered ? "remembered" : "cold", family)};
   labels.window = 1;
   return {std::move(labels), [&wire, setup] { return measure_path_connects(wire, setup); }};
 }
@@ -74,6 +77,7 @@ int main(int argc, char** argv) {
   std::uint32_t engines = 4;
   bench.option("--engines", engines, "N",
                "set-ups between so many engines a side, over veth-af_packet (0: none)");
+  bench.flag("--ipv6", setup.ipv6, "flows over IPv6 instead of IPv4");
   if (const auto exit_code = bench.parse(argc, argv)) return *exit_code;
   setup.seconds = options.seconds;
   const auto wire = Wire::make(options.wire);
@@ -87,7 +91,7 @@ int main(int argc, char** argv) {
     cases.push_back(setup_case(bench, *wire, setup, window));
   }
   const auto hashing = engines != 0 ? hashing_wire(bench) : std::nullopt;
-  const PathSetup paths{.engines = engines, .seconds = options.seconds};
+  const PathSetup paths{.engines = engines, .seconds = options.seconds, .ipv6 = setup.ipv6};
   for (const bool remembered : {false, true})
     if (hashing) cases.push_back(path_case(bench, *hashing, paths, remembered));
   bench.measure(cases);

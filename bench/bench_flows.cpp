@@ -25,7 +25,8 @@ constexpr std::uint16_t port = 7000;
 constexpr const char* limit_name = "the limit";  // target 12: 1 % of a core
 constexpr std::uint32_t opening_at_once = 64;    // below the listener's limit for half-open flows
 
-IpAddress address_of(std::size_t end) {
+IpAddress address_of(std::size_t end, bool ipv6) {
+  if (ipv6) return *parse_ip(end == 0 ? "fd00:117::11" : "fd00:117::12");
   return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + end));
 }
 
@@ -36,6 +37,7 @@ struct Setup {
   std::uint32_t window = 8;  // of the second measurement, per flow
   double seconds = 0.3;
   double keepalive_s = 0;  // 0: not measured; else the processor's time over one such period
+  bool ipv6 = false;
   int core_a = 0, core_b = 1;
 };
 
@@ -61,7 +63,8 @@ tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end, con
   Net::Options options;
   options.nic = wire.enter(end);
   options.interface.mtu_bytes = wire.mtu();
-  options.interface.addresses = {{address_of(end), 24}};
+  const auto prefix_bits = static_cast<std::uint8_t>(setup.ipv6 ? 64 : 24);
+  options.interface.addresses = {{address_of(end, setup.ipv6), prefix_bits}};
   options.engine.flows_max = std::max(setup.active + setup.idle + 64, 1024U);
   const double keepalive = setup.keepalive_s == 0 ? 30 : setup.keepalive_s;
   options.engine.flow.keepalive = Duration{static_cast<Duration::rep>(keepalive * 1e9)};
@@ -71,12 +74,12 @@ tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end, con
   return Net::open(options);
 }
 
-/// Connects `count` flows, a few at a time; the error of the first that fails.
-std::string open_idle(Net& net, std::vector<FlowHandle>& flows, std::uint32_t count) {
+/// Connects the idle flows, a few at a time; the error of the first that fails.
+std::string open_idle(Net& net, std::vector<FlowHandle>& flows, const Setup& setup) {
   std::uint32_t opening = 0, opened = 0;
-  while (opened < count) {
-    while (opening < opening_at_once && flows.size() < count) {
-      const auto flow = net.connect({address_of(1), port});
+  while (opened < setup.idle) {
+    while (opening < opening_at_once && flows.size() < setup.idle) {
+      const auto flow = net.connect({address_of(1, setup.ipv6), port});
       if (!flow) return "cannot connect: " + std::string{flow.error().text()};
       flows.push_back(*flow);
       ++opening;
@@ -126,7 +129,7 @@ tl::expected<double, std::string> idle_percent(Net& net, double seconds) {
 
 tl::expected<EchoResult, std::string> echo(Net& net, const Setup& setup, std::uint32_t window) {
   EchoOptions options;
-  options.peer = {address_of(1), port};
+  options.peer = {address_of(1, setup.ipv6), port};
   options.size = setup.size;
   options.window = window;
   options.flows = setup.active;
@@ -141,7 +144,7 @@ Word client(Net& net, const Setup& setup) {
   flows.clear();
   const double before = resident_bytes();
   const Instant start = net.now();
-  if (auto wrong = open_idle(net, flows, setup.idle); !wrong.empty()) return Word{wrong};
+  if (auto wrong = open_idle(net, flows, setup); !wrong.empty()) return Word{wrong};
   const double took = static_cast<double>((net.now() - start).count()) * 1e-9;
   if (setup.idle != 0) {
     word.bytes_per_flow = (resident_bytes() - before) / setup.idle;
@@ -263,18 +266,21 @@ Outcome measure(const Wire& wire, const Setup& setup) {
 }
 
 Labels labels_of(const Wire& wire, const Setup& setup) {
-  Labels labels{.name = fmt::format("{} flows, {} active", setup.idle + setup.active, setup.active),
+  const char* const family = setup.ipv6 ? ", IPv6" : "";
+  const auto flows = setup.idle + setup.active;
+  Labels labels{.name = fmt::format("{} flows, {} active{}", flows, setup.active, family),
                 .wire = wire.name(),
-                .placement = fmt::format("in-process, {} flows", setup.idle + setup.active),
+                .placement = fmt::format("in-process, {} flows{}", flows, family),
                 .size = setup.size,
                 .has_size = true,
                 .window = setup.window};
   if (setup.idle != 0 && setup.keepalive_s == 0)
-    labels.reference = fmt::format("{} flows, {} active", setup.active, setup.active);
+    labels.reference = fmt::format("{0} flows, {0} active{1}", setup.active, family);
   if (setup.keepalive_s != 0) {
-    labels.placement = "in-process, idle";
+    labels.placement = fmt::format("in-process, idle{}", family);
     labels.reference = limit_name;
-    labels.name = fmt::format("{} idle flows, keepalive {:g} s", setup.idle, setup.keepalive_s);
+    labels.name =
+        fmt::format("{} idle flows, keepalive {:g} s{}", setup.idle, setup.keepalive_s, family);
   }
   return labels;
 }
@@ -292,6 +298,7 @@ int main(int argc, char** argv) {
   bench.option("--active", setup.active, "flows", "active ones among them");
   bench.option("--keepalive", keepalive_s, "s",
                "period of the idle flows whose processor time is measured; 0: left out");
+  bench.flag("--ipv6", setup.ipv6, "flows over IPv6 instead of IPv4");
   if (const auto exit_code = bench.parse(argc, argv)) return *exit_code;
   setup.seconds = bench.options().seconds;
   setup.core_a = bench.core(0);

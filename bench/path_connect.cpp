@@ -44,22 +44,28 @@ struct Totals {
   }
 };
 
+IpAddress address_of(std::size_t number, bool ipv6) {
+  if (ipv6) return *parse_ip(number == 0 ? "fd00:117::11" : "fd00:117::12");
+  return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + number));
+}
+
 /// The engines of one host on a shared port, polled in turn by the thread that made them.
 class Host {
  public:
-  Host(const Wire& wire, std::size_t number, std::uint32_t engines) {
+  Host(const Wire& wire, std::size_t number, const PathSetup& setup)
+      : peer_(address_of(1 - number, setup.ipv6)) {
+    const std::uint32_t engines = setup.engines;
     Net::Options options;
     options.nic = wire.enter(number);
     options.nic.queue_pairs = static_cast<std::uint16_t>(engines);
-    options.interface.addresses = {{address_of(number), 24}};
+    const auto prefix_bits = static_cast<std::uint8_t>(setup.ipv6 ? 64 : 24);
+    options.interface.addresses = {{address_of(number, setup.ipv6), prefix_bits}};
     port_ = std::make_unique<Port<DpdkNic>>(options.nic);
     for (std::uint32_t i = 0; i < engines; ++i)
       engines_.push_back(std::make_unique<Net>(*port_, options));
   }
 
-  static IpAddress address_of(std::size_t number) {
-    return IpAddress::v4(10, 117, 0, static_cast<std::uint8_t>(11 + number));
-  }
+  [[nodiscard]] const IpAddress& peer() const noexcept { return peer_; }
   [[nodiscard]] std::uint32_t engines() const noexcept {
     return static_cast<std::uint32_t>(engines_.size());
   }
@@ -88,6 +94,7 @@ class Host {
   }
 
  private:
+  IpAddress peer_;
   std::unique_ptr<Port<DpdkNic>> port_;
   std::vector<std::unique_ptr<Net>> engines_;
 };
@@ -168,8 +175,8 @@ class Client {
   void open(std::uint32_t pair) {
     const std::uint32_t from = pair % host_->engines(), to = pair / host_->engines();
     const std::uint64_t packets_before = host_->totals().packets, before = ticks();
-    const auto flow = host_->engine(from).connect(
-        {Host::address_of(1), static_cast<std::uint16_t>(first_port + to)});
+    const auto flow =
+        host_->engine(from).connect({host_->peer(), static_cast<std::uint16_t>(first_port + to)});
     if (!flow) return fail("cannot connect: " + std::string{flow.error().text()});
     flows_.push_back({from, *flow});
     await(EventKind::connected, 1);
@@ -235,7 +242,7 @@ tl::expected<ChildProcess, std::string> start_host(const Wire& wire, std::size_t
                                                    const PathSetup& setup, const Body& body) {
   auto child = ChildProcess::start([&, number](Control& control) {
     try {
-      Host host{wire, number, setup.engines};
+      Host host{wire, number, setup};
       pin(number == 0 ? setup.core_a : setup.core_b);
       return body(host, control);
     } catch (const std::exception& error) {

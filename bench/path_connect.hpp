@@ -12,6 +12,7 @@ struct PathSetup {
   std::uint32_t engines = 4;  // on each host, one queue pair each
   bool remembered = false;    // measure set-ups after the paths were found, not the first ones
   double seconds = 0.3;       // of measuring remembered ones
+  bool ipv6 = false;
   int core_a = 0, core_b = 1;
 };
 

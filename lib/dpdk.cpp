@@ -190,9 +190,9 @@ NicCounters less(NicCounters from, const NicCounters& former) noexcept {
 }
 
 /// False while the gate is closed.
-bool ask_to_be_woken(DpdkQueue& q, bool on) noexcept {
+bool ask_to_be_woken(DpdkQueue& q) noexcept {
   if (!q.enter()) return false;
-  q.memif_wait->ask_to_be_woken(q.queue_id, on);
+  q.memif_wait->ask_to_be_woken(q.queue_id, true);
   q.gate.leave();
   return true;
 }
@@ -210,6 +210,13 @@ DpdkQueue::~DpdkQueue() {
 void DpdkQueue::inherit() noexcept {
   former = count(*this);  // what happened to the port; its driver is asked later
   inherited = true;
+  owes_disarm = memif_wait != nullptr;  // he may have gone while he was to be woken
+  gate.expect_renewal();
+  if (enter()) gate.leave();
+}
+
+void DpdkQueue::disarm() noexcept {
+  owes_disarm = true;
   gate.expect_renewal();
   if (enter()) gate.leave();
 }
@@ -339,7 +346,7 @@ bool DpdkNic::arm_wait() noexcept {
     q.stashed = receive(q, q.stash);
     return q.stashed == 0;
   }
-  if (!ask_to_be_woken(q, true))  // nobody to wait for, or the link is changing: come back
+  if (!ask_to_be_woken(q))  // nobody to wait for, or the link is changing: come back
     return q.port->offline || q.port->unmatched;
   q.stashed = receive(q, q.stash);
   if (q.stashed == 0) {
@@ -357,7 +364,7 @@ void DpdkNic::disarm_wait() noexcept {
   auto& q = *queue_;
   if (q.memif_wait == nullptr) return;
   q.memif_wait->heed_link(q.queue_id);
-  static_cast<void>(ask_to_be_woken(q, false));
+  q.disarm();
 }
 
 std::size_t DpdkNic::pool_available() const noexcept {

@@ -264,9 +264,13 @@ struct DpdkQueue {
       return true;
     if (!gate.enter_renewed()) return false;
     follow_port();
+    if (std::exchange(owes_disarm, false)) memif_wait->ask_to_be_woken(queue_id, false);
     if (std::exchange(inherited, false)) begin_anew();
     return true;
   }
+  /// memif only: nobody sleeps here any more, the peer need not ring. As soon as the gate is open:
+  /// whoever only polls from now on does not ask again.
+  void disarm() noexcept;
   void begin_anew() noexcept;
   rte_mempool* pool = nullptr;
   std::uint16_t port_id = 0;
@@ -276,6 +280,7 @@ struct DpdkQueue {
   bool receives_own_pool = true;  // not when adopted: then frames come from the program's pool
   bool registered = false;        // tried to register the thread
   bool inherited = false;         // what the former owner left is still here
+  bool owes_disarm = false;       // memif only: the peer may still ring
   std::uint32_t stashed = 0;
   NicCounters counters;
   NicCounters driver, driver_before;  // as the driver counts, and before it began anew

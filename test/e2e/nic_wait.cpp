@@ -242,3 +242,113 @@ TEST_CASE("each queue pair of a memif port wakes on its own descriptor", "[nic]"
   CHECK(run_pair(pings_client, {server, {}, echo_on_each}) == "");
   CHECK(run_pair(pings_server, {client, {}, echo_on_each}) == "");
 }
+
+namespace {
+
+/// Echoes every frame, never asleep: nobody needs to ring for it.
+std::string poll_and_echo(DpdkNic& nic, Control& control) {
+  bench::RawLink link{nic};
+  for (std::uint64_t echoed = 0; echoed < rounds;) echoed += link.echo();
+  std::array<int, 4> fds{};
+  if (nic.wait_descriptors(fds) != 1) return "no descriptor to wait on";
+  const bool rung = is_readable(fds[0], std::chrono::milliseconds{0});
+  const std::string wrong = rung ? "the peer rings for who polls" : "";
+  control.send(Verdict{wrong});
+  static_cast<void>(control.receive<char>(std::chrono::seconds{60}));  // the last answer is read
+  return wrong;
+}
+
+/// Wakes up while the gates of all memif ports are closed, and only polls from then on.
+std::string wake_behind_a_gate(const DpdkOptions& options, DpdkOptions other, Control& control) {
+  std::atomic<bool> closed{false}, go_on{false};
+  other.log = [&](std::string_view line) {  // called with the gates closed
+    if (line.find("is not served") == line.npos) return;
+    closed = true;
+    while (!go_on) ::usleep(100);
+  };
+  auto first = Port<DpdkNic>::open(other);  // its gate is opened before the one that is looked at
+  if (!first) return first.error();
+  auto port = Port<DpdkNic>::open(options);
+  if (!port) return port.error();
+  auto nic = port->take_queue();
+  if (!nic) return nic.error();
+  control.send(Verdict{});
+  if (!soon([&] { return port->link_up() && nic->arm_wait(); })) return "cannot sleep";
+  control.send(Verdict{});
+  const bool behind = soon([&] { return closed.load(); });
+  nic->disarm_wait();
+  go_on = true;
+  if (!behind) return "the gate was never closed";
+  control.send(Verdict{});
+  return poll_and_echo(*nic, control);
+}
+
+/// Whoever had the queue pair before went while he was to be woken.
+std::string poll_after_a_sleeper(const DpdkOptions& options, Control& control) {
+  auto port = Port<DpdkNic>::open(options);
+  if (!port) return port.error();
+  {
+    auto sleeps = port->take_queue();
+    if (!sleeps) return sleeps.error();
+    control.send(Verdict{});
+    if (!soon([&] { return port->link_up() && sleeps->arm_wait(); })) return "cannot sleep";
+    sleeps->disarm_wait();  // it knows of the link
+    if (!soon([&] { return sleeps->arm_wait(); })) return "cannot sleep again";
+  }
+  auto nic = port->take_queue();
+  if (!nic) return nic.error();
+  control.send(Verdict{});
+  return poll_and_echo(*nic, control);
+}
+
+}  // namespace
+
+TEST_CASE("a memif end that wakes while the link changes is not rung any more", "[nic]") {
+  const SocketPath socket{"gate"}, other{"gate-other"};
+  auto two_pairs = memif(MemifRole::server, other);
+  two_pairs.queue_pairs = 2;
+  auto sleeper = ChildProcess::start([&](Control& control) {
+    const auto wrong = wake_behind_a_gate(memif(MemifRole::server, socket), two_pairs, control);
+    control.send(Verdict{wrong});
+    return 0;
+  });
+  REQUIRE(sleeper);
+  REQUIRE(heard(*sleeper) == "");
+  auto pinger = ChildProcess::start([&](Control& control) {
+    return run_end({memif(MemifRole::client, socket), ping_slowly}, control);
+  });
+  REQUIRE(pinger);
+  REQUIRE(heard(*pinger) == "");
+  REQUIRE(heard(*sleeper) == "");                            // it sleeps
+  auto closes = ChildProcess::start([&](Control& control) {  // too few pairs: noticed in the gate
+    const auto port = Port<DpdkNic>::open(memif(MemifRole::client, other));
+    static_cast<void>(control.receive<char>(std::chrono::seconds{60}));
+    return port ? 0 : 1;
+  });
+  REQUIRE(closes);
+  REQUIRE(heard(*sleeper) == "");  // it is awake
+  pinger->control().send('g');
+  CHECK(heard(*pinger) == "");
+  CHECK(heard(*sleeper) == "");
+  for (auto* child : {&*sleeper, &*pinger, &*closes}) child->control().send('e');
+}
+
+TEST_CASE("whoever gets a memif queue pair on which somebody slept is not rung for him", "[nic]") {
+  const SocketPath socket{"heir"};
+  auto heir = ChildProcess::start([&](Control& control) {
+    control.send(Verdict{poll_after_a_sleeper(memif(MemifRole::server, socket), control)});
+    return 0;
+  });
+  REQUIRE(heir);
+  REQUIRE(heard(*heir) == "");
+  auto pinger = ChildProcess::start([&](Control& control) {
+    return run_end({memif(MemifRole::client, socket), ping_slowly}, control);
+  });
+  REQUIRE(pinger);
+  REQUIRE(heard(*pinger) == "");
+  REQUIRE(heard(*heir) == "");
+  pinger->control().send('g');
+  CHECK(heard(*pinger) == "");
+  CHECK(heard(*heir) == "");
+  for (auto* child : {&*heir, &*pinger}) child->control().send('e');
+}

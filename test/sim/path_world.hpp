@@ -187,16 +187,21 @@ class PathHost {
   PathHost(SimNetwork& network, std::uint8_t number, const PathHostOptions& options,
            std::uint64_t seed, Instant now)
       : port(network, port_options(number, options)),
-        group(std::make_shared<EngineGroup>(EngineGroupOptions{
-            options.engines, options.handover_slots, options.handover_bytes_max})),
         address(options.ipv6 ? IpAddress{{0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number}}
-                             : IpAddress::v4(10, 0, 0, number)) {
-    for (std::uint32_t i = 0; i < options.engines; ++i) {
-      nics_.push_back(std::make_unique<PathNic>(port, i, lost));
-      sides.push_back(std::make_unique<PathSide>(i));
-      engines.push_back(std::make_unique<EngineT>(
-          *nics_[i], *sides[i], engine_options(number, i, seed, options.announce), now));
-    }
+                             : IpAddress::v4(10, 0, 0, number)),
+        options_(options),
+        number_(number) {
+    start(seed, now);
+  }
+  /// Whoever ran here is gone without a word, and what runs now has other incarnations behind a
+  /// hash with another secret.
+  void restart(std::uint64_t seed, Instant now) {
+    engines.clear();
+    sides.clear();
+    nics_.clear();
+    port.reset();
+    port.set_rss(options_.rss);
+    start(seed, now);
   }
 
   [[nodiscard]] EngineCounters counters() const {
@@ -232,12 +237,22 @@ class PathHost {
   PathNic::Lost lost;                       // what it sends and nobody receives
 
   SimPort port;
-  std::shared_ptr<EngineGroup> group;
   IpAddress address;
+  std::shared_ptr<EngineGroup> group;
   std::vector<std::unique_ptr<PathSide>> sides;
   std::vector<std::unique_ptr<EngineT>> engines;
 
  private:
+  void start(std::uint64_t seed, Instant now) {
+    group = std::make_shared<EngineGroup>(
+        EngineGroupOptions{options_.engines, options_.handover_slots, options_.handover_bytes_max});
+    for (std::uint32_t i = 0; i < options_.engines; ++i) {
+      nics_.push_back(std::make_unique<PathNic>(port, i, lost));
+      sides.push_back(std::make_unique<PathSide>(i));
+      engines.push_back(
+          std::make_unique<EngineT>(*nics_[i], *sides[i], engine_options(i, seed), now));
+    }
+  }
   static SimPortOptions port_options(std::uint8_t number, const PathHostOptions& options) {
     SimPortOptions out;
     out.mac = MacAddress{{2, 0, 0, 0, 0, number}};
@@ -246,23 +261,24 @@ class PathHost {
     out.link.delay = options.link_delay;
     return out;
   }
-  [[nodiscard]] EngineOptions engine_options(std::uint8_t number, std::uint32_t i,
-                                             std::uint64_t seed, bool announce) const {
+  [[nodiscard]] EngineOptions engine_options(std::uint32_t i, std::uint64_t seed) const {
     InterfaceOptions at;
     at.mac = port.options().mac;
     at.addresses = {{address, static_cast<std::uint8_t>(address.is_v4() ? 24 : 64)}};
-    at.announce = announce;
+    at.announce = options_.announce;
     EngineOptions out;
     out.interface = InterfacePlan::make(at).value();
     out.index = i;
     out.group = group;
-    out.seed = seed * 1000 + number * 100U + i;
+    out.seed = seed * 1000 + number_ * 100U + i;
     out.flows_max = 1024;
     out.scratch_bytes = std::uint64_t{64} << 20U;
     out.flow.incarnation = static_cast<std::uint32_t>(out.seed + 1);
     return out;
   }
 
+  PathHostOptions options_;
+  std::uint8_t number_;
   std::vector<std::unique_ptr<PathNic>> nics_;
 };
 

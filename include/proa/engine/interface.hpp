@@ -12,6 +12,7 @@
 #include <tl/expected.hpp>
 
 #include <proa/base/time.hpp>
+#include <proa/engine/address_claims.hpp>
 #include <proa/engine/announcer.hpp>
 #include <proa/engine/control_queue.hpp>
 #include <proa/engine/header_template.hpp>
@@ -163,10 +164,10 @@ class Interface {
     asked_.reset();
     if (const std::size_t bytes = control_.pop(out); bytes > 0) return bytes;
     if (out.size() < own_frame_bytes_max) return 0;
-    if (now >= claim_.judged_at) judge_claim(now);
+    while (const auto due = claims_.take_due(now)) judge_claim(*due, now);
     if (const auto item = announcer_.poll(now)) return write_announcement(*item, now, out);
     asked_ = neighbours_.poll_ask(now);
-    return asked_ ? write_request(*asked_, out) : 0;
+    return asked_ ? write_request(*asked_, now, out) : 0;
   }
   /// Whether the last frame asks for a neighbour. It counts once it has left: one that the NIC does
   /// not take is to be thrown away and taken back.
@@ -179,7 +180,8 @@ class Interface {
 
   [[nodiscard]] Instant next_timeout() const noexcept {
     if (!control_.empty()) return Instant::min();
-    return std::min({neighbours_.next_timeout(), announcer_.next_timeout(), claim_.judged_at});
+    return std::min(
+        {neighbours_.next_timeout(), announcer_.next_timeout(), claims_.next_timeout()});
   }
 
   /// The NIC has its link again, perhaps in another place of the network: neighbours are re-checked
@@ -200,6 +202,7 @@ class Interface {
   }
   void hear(const NeighbourNews& news, Instant now, bool may_create = false) noexcept {
     using enum NeighbourNews::Said;
+    if (news.mac && is_of_gateway(news.address)) claims_.speaks_for_gateway(*news.mac);
     switch (news.said) {
       case arp:
         return neighbours_.heard(news.address, *news.mac, now, may_create);
@@ -283,15 +286,16 @@ class Interface {
                                         Instant now) noexcept;
   [[nodiscard]] bool is_our_group(const IpAddress& group) const noexcept;
   void note_claim(const MacAddress& by, Instant now) noexcept;
-  void judge_claim(Instant now) noexcept;
-  [[nodiscard]] std::optional<bool> is_gateway(const MacAddress& mac) const noexcept;
+  void judge_claim(const AddressClaims::Claim& claim, Instant now) noexcept;
+  [[nodiscard]] bool is_of_gateway(const IpAddress& address) const noexcept;
+  [[nodiscard]] bool gateways_may_speak_up(Instant now) const noexcept;
   void ask_for_gateways(Instant now) noexcept;
   void tell_news(const NeighbourNews& news) noexcept {
     if (news_count_ < news_.size()) news_[news_count_++] = news;  // lost: asked again
   }
 
   [[nodiscard]] Reach resolve(HeaderTemplate& headers, const IpAddress& peer, Instant now) noexcept;
-  std::size_t write_request(const Neighbours::Ask& ask, MutableBytes out) noexcept;
+  std::size_t write_request(const Neighbours::Ask& ask, Instant now, MutableBytes out) noexcept;
   std::size_t write_announcement(const Announcer::Item& item, Instant now,
                                  MutableBytes out) noexcept;
   std::size_t write_arp_frame(MutableBytes out, const MacAddress& to,
@@ -315,13 +319,8 @@ class Interface {
   IpAddress primary_ipv6_;
   std::uint64_t plain_ipv4_;  // primary_ in host order, or what no address equals
   bool announces_ = false;
-  /// Of an address of ours, by a station that may be a gateway.
-  struct Claim {
-    MacAddress by;
-    std::uint64_t times = 0;
-    Instant judged_at = never;
-  };
-  Claim claim_;
+  AddressClaims claims_;
+  Instant gateways_asked_at_ = Instant::min();  // all stations, by us
   Instant defended_at_ = Instant::min();
 };
 

@@ -39,10 +39,12 @@ inline std::size_t Interface::write_neighbour_frame(
 }
 
 /// RFC 4861 (7.2.1, 7.2.2), RFC 826: to everybody, or to the neighbour as it was known.
-inline std::size_t Interface::write_request(const Neighbours::Ask& ask, MutableBytes out) noexcept {
+inline std::size_t Interface::write_request(const Neighbours::Ask& ask, Instant now,
+                                            MutableBytes out) noexcept {
   const bool v4 = ask.address.is_v4();
   const IpAddress source = plan_.source_for(ask.address).value_or(plan_.primary(v4));
   const MacAddress& mac = plan_.options.mac;
+  if (!ask.unicast_to && is_of_gateway(ask.address)) gateways_asked_at_ = now;
   if (v4) {
     ++counters_.arp_requests_sent;
     return write_arp_frame(out, ask.unicast_to.value_or(mac_broadcast),
@@ -101,22 +103,20 @@ inline std::size_t Interface::write_membership_frame(MutableBytes out) const noe
 // --- addresses of ours that others claim --------------------------------------------------------
 
 /// Another station says that it has an address of ours: a duplicate, or a network whose gateway
-/// answers for every address (proxy ARP; the fabrics of clouds). Who the gateways are may have to
-/// be asked first.
+/// answers for every address (see AddressClaims). Who the gateways are may have to be asked first.
 inline void Interface::note_claim(const MacAddress& by, Instant now) noexcept {
-  if (claim_.times != 0 && claim_.by != by) judge_claim(now);
-  ++claim_.times;
-  claim_.by = by;
-  if (is_gateway(by)) return judge_claim(now);
-  if (claim_.judged_at != never) return;
-  claim_.judged_at = later(now, claim_wait);
+  if (const auto one_too_many = claims_.note(by, later(now, claim_wait)))
+    judge_claim(*one_too_many, now);
+  if (claims_.has_spoken_for_gateway(by) || !gateways_may_speak_up(now)) {
+    if (const auto all = claims_.take(by)) judge_claim(*all, now);
+    return;
+  }
   ask_for_gateways(now);
 }
 
 /// RFC 5227 (2.4 b): defend the address, not too often; against a gateway that would be in vain.
-inline void Interface::judge_claim(Instant now) noexcept {
-  const Claim claim = std::exchange(claim_, Claim{});
-  if (is_gateway(claim.by).value_or(false)) {
+inline void Interface::judge_claim(const AddressClaims::Claim& claim, Instant now) noexcept {
+  if (claims_.has_spoken_for_gateway(claim.by)) {
     counters_.proxy_claims += claim.times;
     return;
   }
@@ -126,16 +126,20 @@ inline void Interface::judge_claim(Instant now) noexcept {
   announcer_.repeat(now);
 }
 
-/// Nothing: a gateway is not known yet that it may be.
-inline std::optional<bool> Interface::is_gateway(const MacAddress& mac) const noexcept {
-  bool all_known = true;
-  for (const Route& route : plan_.routes.all()) {
-    if (!route.gateway) continue;
-    const std::optional<MacAddress> known = neighbours_.mac_of(*route.gateway);
-    if (known == mac) return true;
-    all_known = all_known && known;
-  }
-  return all_known ? std::optional{false} : std::nullopt;
+inline bool Interface::is_of_gateway(const IpAddress& address) const noexcept {
+  const auto& routes = plan_.routes.all();
+  return std::any_of(routes.begin(), routes.end(),
+                     [&](const Route& route) { return route.gateway == address; });
+}
+
+/// One is not known, or the question is so fresh that a second station may still answer it: what a
+/// slow one says of our address then comes before what it says of the gateway's.
+inline bool Interface::gateways_may_speak_up(Instant now) const noexcept {
+  const auto& routes = plan_.routes.all();
+  const bool asks = now < later(gateways_asked_at_, claim_wait);
+  return std::any_of(routes.begin(), routes.end(), [&](const Route& route) {
+    return route.gateway && (asks || !neighbours_.mac_of(*route.gateway));
+  });
 }
 
 inline void Interface::ask_for_gateways(Instant now) noexcept {

@@ -233,6 +233,10 @@ class Paths {
     next_timeout_ = std::min(next_timeout_, now);
     ++counters_.searches;
   }
+  /// The result does not tell the incarnation of the engine that the probe came to, and each has
+  /// its own. So what is heard of an engine before a flow has joined its route may outlive the
+  /// peer's restart. Then it is as good as a random pair: it costs the first flow a search, no
+  /// message.
   void learn_of_other(PathTarget target, std::uint8_t engine, UdpPorts ports,
                       Instant now) noexcept {
     target.engine = engine;

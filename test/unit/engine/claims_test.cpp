@@ -1,5 +1,7 @@
 // Tests of engine/interface.hpp: who claims an address of ours, a duplicate or a network that
 // answers for every address.
+#include <map>
+
 #include "interface_support.hpp"
 
 using namespace interface_tests;
@@ -7,6 +9,7 @@ using namespace interface_tests;
 namespace {
 
 const MacAddress fabric{{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc}};
+const MacAddress second_fabric{{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbd}};
 const MacAddress twin{{2, 0, 0, 0, 0, 0x77}};
 
 InterfaceOptions behind_gateway(bool ipv6) {
@@ -19,6 +22,15 @@ InterfaceOptions behind_gateway(bool ipv6) {
     options.addresses = {{ip_a, 24}};
     options.routes = {default_route(IpAddress::v4(10, 0, 0, 254))};
   }
+  return options;
+}
+
+InterfaceOptions behind_two_gateways(bool ipv6) {
+  InterfaceOptions options = behind_gateway(ipv6);
+  if (ipv6)
+    options.routes.push_back({{*parse_ip("fd01::"), 16}, *parse_ip("fe80::2")});
+  else
+    options.routes.push_back({{IpAddress::v4(10, 1, 0, 0), 16}, IpAddress::v4(10, 0, 0, 253)});
   return options;
 }
 
@@ -59,6 +71,25 @@ void live(Interface& a, const MacAddress& mac, Wanted&& wanted, Instant from = I
       const auto answer = answer_for_everybody(frame, mac);
       if (!answer.empty() && wanted(frame)) static_cast<void>(see(a, answer, now));
     }
+}
+
+struct Answerer {
+  MacAddress mac;
+  Duration behind{};  // a question
+};
+
+/// Nineteen seconds on a wire where several stations answer for every address.
+void live_between(Interface& a, const std::vector<Answerer>& stations, Instant from = Instant{1s}) {
+  std::multimap<Instant, std::vector<std::byte>> under_way;
+  for (Instant now = from; now < from + 19s; now += 10ms) {
+    for (auto frame = control_frame(a, now); !frame.empty(); frame = control_frame(a, now))
+      for (const auto& [mac, behind] : stations)
+        if (auto answer = answer_for_everybody(frame, mac); !answer.empty())
+          under_way.emplace(now + behind, std::move(answer));
+    for (auto next = under_way.begin(); next != under_way.end() && next->first <= now;
+         next = under_way.erase(next))
+      static_cast<void>(see(a, next->second, now));
+  }
 }
 
 /// A station that claims an address of a's once.
@@ -145,4 +176,47 @@ TEST_CASE("Two stations that claim an address while the gateway is unknown are j
   claim(a, false, fabric, Instant{30s});
   CHECK(a.counters().address_conflicts == 1);
   CHECK(a.counters().proxy_claims == 2);
+}
+
+TEST_CASE(
+    "Two gateways that answer for every address are no duplicates, in whatever order they speak",
+    "[engine][interface][rfc5227-2.4]") {
+  for (const bool ipv6 : {false, true})
+    for (const Duration behind : {0ms, 10ms, 400ms}) {
+      CAPTURE(ipv6, behind);
+      Interface a = make(behind_two_gateways(ipv6));
+      live_between(a, {{fabric, 0ms}, {second_fabric, behind}});
+      CHECK(a.counters().address_conflicts == 0);
+      CHECK(a.counters().proxy_claims >= 2);
+      CHECK(a.next_timeout() == never);
+      claim(a, ipv6, fabric, Instant{22s});  // and later at once, though one MAC was heard last
+      claim(a, ipv6, second_fabric, Instant{22s});
+      CHECK(a.counters().address_conflicts == 0);
+      claim(a, ipv6, twin, Instant{22s});
+      CHECK(a.counters().address_conflicts == 1);
+    }
+}
+
+TEST_CASE("A duplicate is told from two gateways that answer for every address",
+          "[engine][interface][rfc5227-2.4]") {
+  for (const bool ipv6 : {false, true}) {
+    CAPTURE(ipv6);
+    Interface a = make(behind_two_gateways(ipv6));
+    claim(a, ipv6, second_fabric, Instant{1s});
+    claim(a, ipv6, twin, Instant{1s});
+    claim(a, ipv6, fabric, Instant{1s});
+    live_between(a, {{fabric, 0ms}, {second_fabric, 20ms}});
+    CHECK(a.counters().address_conflicts == 1);
+    CHECK(a.counters().proxy_claims >= 4);
+  }
+}
+
+TEST_CASE("More stations than wait for judgement: the first are judged before their time",
+          "[engine][interface]") {
+  Interface a = make(behind_gateway(false));
+  for (std::uint8_t i = 0; i < 6; ++i)
+    claim(a, false, MacAddress{{2, 0, 0, 0, 1, i}}, Instant{20s} + i * 1ms);
+  CHECK(a.counters().address_conflicts == 2);
+  live_between(a, {}, Instant{20s});
+  CHECK(a.counters().address_conflicts == 6);
 }
