@@ -187,6 +187,36 @@ TEST_CASE("A19: a path that shrank before a flow connects is repaired", "[A19]")
   hosts.converge();
 }
 
+TEST_CASE("A19: a path that shrinks while a flow is idle is repaired within 6 PTO", "[A19]") {
+  const bool ipv6 = GENERATE(false, true);
+  const std::uint32_t mtu_bytes = GENERATE(1500U, 9000U);
+  const std::uint32_t message_bytes = GENERATE(2'000U, 8'000U, 64U << 10U, 1U << 20U);
+  CAPTURE(ipv6, mtu_bytes, message_bytes);
+  Narrowing world{mtu_bytes, ipv6};
+  auto& hosts = world.hosts;
+  world.reach_full_size();
+  const auto all_arrived = [&] { return world.stream.arrived() == world.stream.offered(); };
+  REQUIRE(hosts.run_until(all_arrived, hosts.now() + 1s));
+  hosts.run_for(3s);
+  world.path_mtu_bytes = 1280;
+  hosts.run_for(1s);
+  REQUIRE(world.has_full_size());
+  world.stream = Stream{mtu_bytes, 0, message_bytes};
+  const double timeouts = timeouts_for_one(world);
+  double next = timeouts_for_one(world);
+  // Of the second one packet more is lost, if both have just one.
+  CHECK(next <= 6.0);
+  CHECK(hosts.info(0, world.flow).packet_bytes == 1232);
+  next = timeouts_for_one(world);
+  WARN((ipv6 ? "IPv6, " : "IPv4, ") << mtu_bytes << ", " << message_bytes << " bytes: after "
+                                    << timeouts << " PTO, else " << next);
+  // The longest one takes 4 PTO on a narrow path anyhow.
+  CHECK(timeouts - (message_bytes > (64U << 10U) ? next : 0.0) <= 6.0);
+  CHECK(next <= 6.0);
+  CHECK(world.stream.right());
+  hosts.converge();
+}
+
 TEST_CASE("A19: told by the network that packets are too big a flow repairs within 2 PTO",
           "[A19]") {
   Narrowing world{9000};

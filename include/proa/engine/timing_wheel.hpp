@@ -30,14 +30,15 @@ class TimingWheel {
 
   /// Makes sure entry `i` expires at `deadline` or earlier; an earlier one stays where it is (the
   /// owner asks its flow again on expiry, which is cheaper than moving on every packet). Half a
-  /// second or more ahead up to a 256th of that time is added: many deadlines far away (those of
-  /// idle flows) come together, so that they do not wake a sleeper one by one.
-  void arm_no_later_than(std::uint32_t i, Instant deadline) noexcept {
+  /// second or more ahead of `now` up to a 256th of that time is added: many deadlines far away
+  /// (those of idle flows) come together, so that they do not wake a sleeper one by one. The
+  /// wheel's own time is no measure of that: it stood still while the engine slept.
+  void arm_no_later_than(std::uint32_t i, Instant deadline, Instant now) noexcept {
     if (deadline == never) return;
     Entry& entry = entries_[i];
     std::uint64_t at = ceil_tick(deadline);
     if (entry.tick != 0 && entry.tick <= at) return;
-    at = rounded(at);
+    at = rounded(at, std::max(elapsed_, floor_tick(now)));
     if (entry.tick != 0) {
       if (entry.tick <= at) return;
       unlink(i);
@@ -125,10 +126,10 @@ class TimingWheel {
     const auto ns = at.time_since_epoch().count();
     return ns <= 0 ? 1 : ((static_cast<std::uint64_t>(ns) - 1) >> tick_shift) + 1;
   }
-  [[nodiscard]] std::uint64_t rounded(std::uint64_t at) const noexcept {
-    if (at < elapsed_ + far_ticks) [[likely]]
+  [[nodiscard]] static std::uint64_t rounded(std::uint64_t at, std::uint64_t now) noexcept {
+    if (at < now + far_ticks) [[likely]]
       return at;
-    const std::uint64_t grid = std::bit_floor(at - elapsed_) >> 8U;
+    const std::uint64_t grid = std::bit_floor(at - now) >> 8U;
     return (at + grid - 1) & ~(grid - 1);
   }
   static Instant instant_of(std::uint64_t at) noexcept {

@@ -85,7 +85,7 @@ inline void Engine<NicT, AppSide, Policy>::settle(std::uint32_t slot) noexcept {
   // What it would send is overdue until the neighbour answers: asking it every turn helps nobody.
   if (host.send_list == detail::SendList::waiting_for_neighbour) [[unlikely]]
     due = std::max(due, later(now_, neighbour_recheck));
-  wheel_.arm_no_later_than(slot, due);
+  wheel_.arm_no_later_than(slot, due, now_);
 }
 
 template <Nic NicT, class AppSide, class Policy>

@@ -45,7 +45,7 @@ std::size_t Flow<Memory, Policy>::poll_transmit(Instant now, MutableBytes out) n
   if (holds(control_, PacketContent::size_probe) && !sender_.may_send_data(now)) [[unlikely]]
     if (const std::size_t size = transmit_size_probe(now, out); size != 0) return size;
   std::size_t bytes_max = mtu_.packet_bytes();
-  if (sender_.probe_due() && sender_.probe_is_small()) [[unlikely]]
+  if ((sender_.probe_due() && sender_.probe_is_small()) || sender_.resends_small()) [[unlikely]]
     bytes_max = mtu_.base();
   out = out.first(std::min(out.size(), bytes_max));
   const bool half_open = state_ == FlowState::syn_sent || state_ == FlowState::syn_received;

@@ -59,6 +59,11 @@ class Sender {
   [[nodiscard]] bool probe_is_small() const noexcept {
     return probes_in_a_row_ > 1 || peer_refused_;
   }
+  /// One more and what is lost was too large for the path. It has been sent twice at that size: not
+  /// again, it is what somebody waits for. New data goes on to find out.
+  [[nodiscard]] bool resends_small() const noexcept {
+    return large_lost_ + 1 >= black_hole_losses && queue_.has_lost();
+  }
   /// When something was sent, or a probe became due, that asks for an answer.
   [[nodiscard]] Instant waiting_since() const noexcept { return waiting_since_; }
   /// When the oldest was sent of what the acknowledgement of now was the first to acknowledge, or
@@ -260,6 +265,8 @@ class Sender {
     return !holds(packet.content, PacketContent::size_probe) &&
            !holds(packet.content, PacketContent::refused);
   }
+  /// A path that has become smaller may not carry it.
+  static bool is_large(const SentPacket& packet) noexcept { return packet.bytes > path_bytes_base; }
   void note_largest(PacketNumber number) noexcept {
     if (!any_acked_ || number.after(largest_acked_)) largest_acked_ = number;
     any_acked_ = true;
@@ -294,6 +301,7 @@ class Sender {
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
       acked.newest_is_new = below == 0;
+      if (is_large(packet)) large_lost_ = 0;
       packets_.resolve(packet, PacketState::acked);
     }
     return acked;
@@ -336,7 +344,6 @@ class Sender {
   // sender_loss.hpp
   void find_losses(Instant as_of, Instant now, Resolved& out) noexcept;
   void lose(SentPacket& packet, LossSample& loss, Resolved& out) noexcept;
-  [[nodiscard]] std::uint32_t large_lost_in_a_row() const noexcept;
   [[nodiscard]] std::uint64_t index_of(PacketNumber number) const noexcept {
     return sent_count_ - packets_.next().since(number);
   }
@@ -363,6 +370,7 @@ class Sender {
   std::uint32_t probes_in_a_row_ = 0;
   std::uint32_t ce_marked_ = 0;
   std::uint32_t answered_age_us_ = 0;  // how long ago what was acknowledged last was sent
+  std::uint32_t large_lost_ = 0;       // since the last large one arrived
   bool any_acked_ = false;
   bool probe_due_ = false;
   bool peer_refused_ = false;  // it had no memory and has not acknowledged anything since

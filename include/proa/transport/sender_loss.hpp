@@ -4,7 +4,9 @@
 
 namespace proa {
 
-/// Packets below the largest acknowledged that are overdue by count or by time.
+/// Packets below the largest acknowledged that are overdue by count or by time. RFC 8899 4.3: large
+/// ones count if no large one arrived that was sent later; smaller ones did, else nothing would be
+/// declared lost. They are counted beyond their records: a flow may send one now and then.
 template <MessageMemory Memory, CongestionController Congestion>
 void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolved& out) noexcept {
   loss_deadline_ = never;
@@ -18,19 +20,24 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   std::uint32_t i = packets_.position(largest_acked_);
   const bool recorded = i < packets_.count() && packets_.at(i).number == largest_acked_;
   std::uint32_t later_tracked = recorded ? 1 : 0;
+  bool large_arrived = recorded && is_large(packets_.at(i));
   while (i > oldest) {
     SentPacket& packet = packets_.at(--i);
     if (packet.state == PacketState::in_flight) {
       const Instant overdue = later(packet.sent_at, patience);
       if ((by_count && rule_.lost_by_count(later_tracked)) || overdue <= as_of) {
+        const std::uint32_t told = loss.lost_packets;
         lose(packet, loss, out);
+        if (is_large(packet) && !large_arrived) large_lost_ += loss.lost_packets - told;
       } else {
         loss_deadline_ = std::min(loss_deadline_, overdue);
       }
+    } else if (packet.state == PacketState::acked && is_large(packet)) {
+      large_arrived = true;
     }
     ++later_tracked;
   }
-  if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_in_a_row();
+  if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_;
   if (loss.lost_bytes == 0) return;
   rule_.on_loss(loss.newest_lost, sent_count_);
   loss.smoothed_rtt = rtt_.smoothed();
@@ -66,21 +73,6 @@ bool Sender<Memory, Congestion>::give_up_oldest(Instant now, Resolved& out) noex
   untold.now = now;
   if (packets_.count() != 0) lose(packets_.at(0), untold, out);
   return packets_.make_room();
-}
-
-/// RFC 8899 4.3: how many packets above the base size are lost of those sent after the newest one
-/// that arrived. Smaller ones did arrive, else nothing would have been declared lost.
-template <MessageMemory Memory, CongestionController Congestion>
-std::uint32_t Sender<Memory, Congestion>::large_lost_in_a_row() const noexcept {
-  std::uint32_t lost = 0;
-  for (std::uint32_t i = packets_.position(largest_acked_.plus(1)); i-- > 0;) {
-    const SentPacket& packet = packets_.at(i);
-    if (packet.bytes <= path_bytes_base) continue;
-    if (packet.state == PacketState::acked) break;
-    const bool counts = !holds(packet.content, PacketContent::size_probe);
-    if (packet.state == PacketState::lost && counts) ++lost;
-  }
-  return lost;
 }
 
 }  // namespace proa

@@ -34,11 +34,21 @@ TEST_CASE("A wheel fires no entry early, near ones at most a tick late, far ones
   const Instant start{7h};
   TimingWheel wheel{8, start};
   const Duration after = GENERATE(0ns, 1ns, 1024ns, 63us, 65us, 67ms, 5s, 300s, 100h);
-  wheel.arm_no_later_than(3, start + after);
+  wheel.arm_no_later_than(3, start + after, start);
   if (after > 0ns) CHECK(expire(wheel, start + after - 1ns).empty());
   CHECK(expire(wheel, start + after + slack(after)) == std::vector<std::uint32_t>{3});
   CHECK(expire(wheel, start + 2 * after + 1s).empty());
   CHECK(wheel.next_expiry() == never);
+}
+
+TEST_CASE("What is near is near also for an engine that has slept: at most a tick late") {
+  TimingWheel wheel{2, Instant{7h}};
+  const Duration asleep = GENERATE(0ns, 1s, 10s, 10h);
+  wheel.arm_no_later_than(0, Instant{7h} + asleep + 10h, Instant{7h});
+  const Instant now = Instant{7h} + asleep;
+  wheel.arm_no_later_than(1, now + 105us, now);
+  CHECK(expire(wheel, now + 104us).empty());
+  CHECK(expire(wheel, now + 105us + TimingWheel::tick) == std::vector<std::uint32_t>{1});
 }
 
 TEST_CASE("Deadlines of idle flows, spread over a second, come together in a few wakes") {
@@ -46,7 +56,7 @@ TEST_CASE("Deadlines of idle flows, spread over a second, come together in a few
   const Instant start{7h};
   TimingWheel wheel{entries, start};
   for (std::uint32_t i = 0; i < entries; ++i)
-    wheel.arm_no_later_than(i, start + 30s + i * (Duration{1s} / entries));
+    wheel.arm_no_later_than(i, start + 30s + i * (Duration{1s} / entries), start);
   std::uint32_t wakes = 0;
   for (Instant now = start; wheel.size() != 0; static_cast<void>(expire(wheel, now))) {
     if (wheel.next_expiry() <= now) continue;  // more of what it woke for
@@ -58,24 +68,24 @@ TEST_CASE("Deadlines of idle flows, spread over a second, come together in a few
 
 TEST_CASE("An armed entry moves only to an earlier deadline") {
   TimingWheel wheel{2, Instant{}};
-  wheel.arm_no_later_than(0, Instant{10ms});
-  wheel.arm_no_later_than(0, Instant{20ms});
+  wheel.arm_no_later_than(0, Instant{10ms}, Instant{});
+  wheel.arm_no_later_than(0, Instant{20ms}, Instant{});
   CHECK(expire(wheel, Instant{11ms}).size() == 1);
-  wheel.arm_no_later_than(0, Instant{50ms});
-  wheel.arm_no_later_than(0, Instant{30ms});
+  wheel.arm_no_later_than(0, Instant{50ms}, Instant{11ms});
+  wheel.arm_no_later_than(0, Instant{30ms}, Instant{11ms});
   CHECK(expire(wheel, Instant{31ms}).size() == 1);
   CHECK(expire(wheel, Instant{60ms}).empty());
-  wheel.arm_no_later_than(1, never);
+  wheel.arm_no_later_than(1, never, Instant{60ms});
   CHECK_FALSE(wheel.armed(1));
 }
 
 TEST_CASE("What an expiry arms for the past waits for the next call, and a budget is kept") {
   TimingWheel wheel{4, Instant{}};
-  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
+  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us}, Instant{});
   unsigned fired = 0;
   const auto rearm = [&](std::uint32_t i) {
     ++fired;
-    wheel.arm_no_later_than(i, Instant{1us});
+    wheel.arm_no_later_than(i, Instant{1us}, Instant{5us});
   };
   CHECK(wheel.expire(Instant{5us}, 100, rearm, nobody) == 4);
   CHECK(wheel.expire(Instant{5us}, 3, rearm, nobody) == 3);
@@ -85,7 +95,7 @@ TEST_CASE("What an expiry arms for the past waits for the next call, and a budge
 
 TEST_CASE("Who is to be fired next is told before") {
   TimingWheel wheel{4, Instant{}};
-  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
+  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us}, Instant{});
   std::vector<std::uint32_t> fired, told;
   wheel.expire(
       Instant{5us}, ~0U, [&](std::uint32_t i) { fired.push_back(i); },
@@ -100,7 +110,8 @@ TEST_CASE("Who is to be fired next is told before") {
 TEST_CASE("Many deadlines far away and close together are taken up a few per call") {
   constexpr std::uint32_t count = 1000;
   TimingWheel wheel{count, Instant{}};
-  for (std::uint32_t i = 0; i < count; ++i) wheel.arm_no_later_than(i, Instant{30s + i * 1us});
+  for (std::uint32_t i = 0; i < count; ++i)
+    wheel.arm_no_later_than(i, Instant{30s + i * 1us}, Instant{});
   const Instant then{31s};
   std::size_t fired = 0;
   for (unsigned calls = 1; fired < count; ++calls) {
@@ -115,14 +126,15 @@ TEST_CASE("Many deadlines far away and close together are taken up a few per cal
 
 TEST_CASE("An entry of a slot that is being taken up can be cancelled and moved forward") {
   TimingWheel wheel{300, Instant{}};
-  for (std::uint32_t i = 0; i < 300; ++i) wheel.arm_no_later_than(i, Instant{30s + i * 1us});
+  for (std::uint32_t i = 0; i < 300; ++i)
+    wheel.arm_no_later_than(i, Instant{30s + i * 1us}, Instant{});
   std::size_t fired = expire(wheel, Instant{31s}).size();
   REQUIRE(fired < 100);
   std::uint32_t cancelled = 0;
   for (std::uint32_t i = 0; i < 300; ++i) {
     if (!wheel.armed(i)) continue;
     if (i % 3 == 0) wheel.cancel(i), ++cancelled;
-    if (i % 3 == 1) wheel.arm_no_later_than(i, Instant{1s});
+    if (i % 3 == 1) wheel.arm_no_later_than(i, Instant{1s}, Instant{31s});
     PROA_AUDIT(wheel);
   }
   for (int calls = 0; calls < 20; ++calls) fired += expire(wheel, Instant{31s}).size();
@@ -132,7 +144,7 @@ TEST_CASE("An entry of a slot that is being taken up can be cancelled and moved 
 
 TEST_CASE("An expiry may cancel entries that are due with it") {
   TimingWheel wheel{4, Instant{}};
-  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us});
+  for (std::uint32_t i = 0; i < 4; ++i) wheel.arm_no_later_than(i, Instant{1us}, Instant{});
   const auto cancel = [&](std::uint32_t) {
     for (std::uint32_t i = 0; i < 4; ++i) wheel.cancel(i);
   };
@@ -161,7 +173,7 @@ TEST_CASE("Random arming, cancelling and late polling agree with a list of deadl
       case 0:
       case 1: {
         const Instant deadline = now + span_of() - 1ms;
-        wheel.arm_no_later_than(i, deadline);
+        wheel.arm_no_later_than(i, deadline, now);
         const Instant at_latest = deadline + slack(deadline - now);
         if (const auto had = model.find(i); had == model.end() || had->second.deadline > deadline)
           model[i] = {deadline, at_latest};

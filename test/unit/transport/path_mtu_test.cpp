@@ -254,6 +254,63 @@ TEST_CASE("Packets of the present size that vanish while small ones arrive make 
   CHECK(pair.side[1].messages.size() == 21);
 }
 
+namespace {
+
+/// Has found a path of 8972 bytes, which lets only 1232 through from now on.
+struct Shrunk {
+  Shrunk() {
+    pair.options.packet_bytes_max = 8972;
+    path.guard(pair);
+    pair.connect();
+    REQUIRE(pair.send(0, std::string(300'000, 'y')));
+    pair.run_for(2ms);
+    REQUIRE(info().packet_bytes == 8972);
+    path.carries = 1232;
+  }
+  [[nodiscard]] FlowInfo info() { return pair.side[0].flow->info(); }
+  FlowPair<> pair;
+  Path path;
+};
+
+}  // namespace
+
+TEST_CASE("Packets of the present size that vanish are counted also if each message is only one",
+          "[rfc8899-4.3]") {
+  Shrunk world;
+  for (std::size_t i = 0; i < 2; ++i) {
+    REQUIRE(world.pair.send(0, std::string(2'000, 'z')));
+    world.pair.run_for(20ms);
+    CHECK(world.pair.side[1].messages.size() == 2 + i);
+  }
+  CHECK(world.info().packet_bytes == 1232);
+  CHECK(world.path.vanished <= 4);
+}
+
+TEST_CASE("What was lost twice at full size is sent again in small packets", "[rfc8899-4.3]") {
+  Shrunk world;
+  const auto probes = world.info().probes;
+  REQUIRE(world.pair.send(0, std::string(8'000, 'z')));
+  world.pair.run_for(20ms);
+  CHECK(world.pair.side[1].messages.size() == 2);
+  CHECK(world.info().probes == probes + 2);
+}
+
+TEST_CASE("Two of three large packets that vanish are no black hole", "[rfc8899-4.3]") {
+  Shrunk world;
+  int large = 0;
+  world.pair.lose = [&](int, const auto& packet) {
+    return packet.size() > 1300 && large++ % 3 != 2;
+  };
+  for (int i = 0; i < 30; ++i) {
+    REQUIRE(world.pair.send(0, std::string(5'000, 'z')));
+    REQUIRE(world.pair.send(0, std::string(500, 'z')));
+    world.pair.run_for(20ms);
+  }
+  CHECK(large > 40);
+  CHECK(world.pair.side[1].messages.size() == 61);
+  CHECK(world.info().packet_bytes == 8972);
+}
+
 TEST_CASE("A flow to a peer of remembered size begins with it") {
   FlowPair<> pair;
   PathSizes sizes;
