@@ -260,8 +260,8 @@ Outcome measure(const Wire& wire, const Setup& setup) {
   const auto server = heard(*there, "server", 60);
   here->stop(std::chrono::seconds{2});
   there->stop(std::chrono::seconds{2});
+  if (!server) return unexpected(server.error());  // it knows why its client waits in vain
   if (!client) return unexpected(client.error());
-  if (!server) return unexpected(server.error());
   return sample_of(setup, *client, *server);
 }
 

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "poller_gate.hpp"
+
 namespace proa::detail {
 
 inline constexpr std::size_t burst_packets_max = 32;
@@ -41,68 +43,6 @@ struct DriverQuirks {
   std::string_view remark = {};
 };
 [[nodiscard]] const DriverQuirks& quirks_of(std::string_view driver_name) noexcept;
-
-/// Keeps whoever reconfigures a port on a thread of its own away from bursts that are under way.
-/// Poller: pass.enter(), burst, pass.leave(). The other side: close(), change, renew(), open().
-class PollerGate {
- public:
-  explicit PollerGate(std::size_t pollers);
-
-  /// One poller's side.
-  class Pass {
-   public:
-    [[nodiscard]] bool enter() noexcept {
-      busy_->store(1, std::memory_order_relaxed);
-      // Pairs with membarrier() in close(): either we see the closed state or it sees `busy_`.
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-      // Acquire: pairs with open(): we see what was changed meanwhile.
-      if (state_->load(std::memory_order_acquire) == expected_) [[likely]]
-        return true;
-      leave();
-      return false;
-    }
-    void leave() noexcept {
-      // Release: pairs with the acquire load in close(), which waits for the burst to be over.
-      busy_->store(0, std::memory_order_release);
-    }
-    /// After enter() was refused: enters if that was because the port was renewed; then what is
-    /// known of it must be read again.
-    [[nodiscard]] bool enter_renewed() noexcept {
-      const std::uint32_t state = state_->load(std::memory_order_relaxed);
-      if (state == expected_ || (state & closed_bit) != 0) return false;
-      expected_ = state;
-      return enter();
-    }
-    /// As if the port had been renewed: the next enter() is refused.
-    void expect_renewal() noexcept { expected_ -= 2; }
-
-   private:
-    friend class PollerGate;
-    std::atomic<std::uint32_t>* busy_ = nullptr;
-    const std::atomic<std::uint32_t>* state_ = nullptr;
-    std::uint32_t expected_ = 0;
-  };
-  [[nodiscard]] Pass pass(std::size_t poller) noexcept {
-    Pass pass;
-    pass.busy_ = &lines_[poller].busy;
-    pass.state_ = &state_;
-    pass.expected_ = state_.load(std::memory_order_relaxed) & ~closed_bit;
-    return pass;
-  }
-  void close() noexcept;
-  void open() noexcept;
-  /// While closed: the pollers must look at the port again.
-  void renew() noexcept { state_.fetch_add(2, std::memory_order_relaxed); }
-
- private:
-  static constexpr std::uint32_t closed_bit = 1;
-  struct alignas(64) Line {
-    std::atomic<std::uint32_t> busy{0};
-  };
-  std::vector<Line> lines_;
-  bool fences_ = false;
-  alignas(64) std::atomic<std::uint32_t> state_{0};  // times renewed * 2 + closed
-};
 
 inline void signal(int eventfd) noexcept {
   const std::uint64_t one = 1;

@@ -8,11 +8,9 @@
 // the driver run. DPDK calls it again afterwards, because its descriptor is always readable.
 // Interrupt handles are marked experimental in DPDK 22.11 and became stable unchanged.
 #define ALLOW_EXPERIMENTAL_API
-#include <linux/membarrier.h>
 #include <poll.h>
 #include <rte_interrupts.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -234,24 +232,6 @@ bool Guard::reconnect() {
 }
 
 }  // namespace
-
-PollerGate::PollerGate(std::size_t pollers) : lines_(pollers) {
-  fences_ = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
-
-void PollerGate::close() noexcept {
-  if ((state_.fetch_or(closed_bit) & closed_bit) != 0) return;
-  // A full fence in every running thread of this process: pairs with the signal fence in enter().
-  if (fences_)
-    ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-  else  // refused by a seccomp filter: every store buffer has drained long before this ends
-    std::this_thread::sleep_for(milliseconds(1));
-  for (const auto& line : lines_)
-    while (line.busy.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-}
-
-// Release: pollers see what was changed while the gate was closed.
-void PollerGate::open() noexcept { state_.fetch_and(~closed_bit, std::memory_order_release); }
 
 bool guard_memif(DpdkPort& port) { return Guard::instance().add(port); }
 void unguard_memif(DpdkPort& port) { Guard::instance().remove(port); }

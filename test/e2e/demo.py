@@ -22,11 +22,19 @@ def marked_processes():
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and MARK.encode() in (entry / "environ").read_bytes().split(b"\0"):
+            if (entry.name.isdigit() and MARK.encode() in (entry / "environ").read_bytes().split(b"\0")
+                    and not is_killed(entry)):
                 found.append(f"{entry.name} ({(entry / 'cmdline').read_bytes().decode()[:60]!r})")
         except OSError:  # it ended meanwhile, or is somebody else's
             continue
     return found
+
+
+def is_killed(entry):
+    """Whether a process is dead or has SIGKILL before it: it needs a processor to be gone."""
+    status = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines())
+    pending = int(status["ShdPnd"], 16) | int(status["SigPnd"], 16)
+    return status["State"].split()[0] in "ZX" or bool(pending & (1 << (signal.SIGKILL - 1)))
 
 
 def public_traces():
@@ -44,7 +52,7 @@ def free_hugepages():
 
 
 def soon_empty(look):
-    """What it still finds after a while: who was killed may need a processor to be gone."""
+    """What it still finds after a while: who was killed may need a processor to take it along."""
     end = time.monotonic() + 20
     while (found := look()) and time.monotonic() < end:
         time.sleep(0.1)
@@ -77,7 +85,7 @@ class Run:
             self.rows = [json.loads(row) for row in self.json.read_text().splitlines()] if self.json.exists() else []
             self.wrote = self.json.exists()
             self.json.unlink(missing_ok=True)
-            self.left = [f"process {one}" for one in soon_empty(marked_processes)]
+            self.left = [f"process {one}" for one in marked_processes()]
             self.left += [f"file {path}" for path in soon_empty(lambda: {*scratch.rglob("*"), *(public_traces() - before)})]
 
 

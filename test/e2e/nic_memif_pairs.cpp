@@ -73,11 +73,8 @@ std::string serve_the_second(const std::string& socket, Control& control) {
   const std::string line = "the client has queue pairs for 1 of 4 here and is not served";
   if (!soon([&] { return log.times(line) != 0; }) || log.times(line) != 1) return "not said once";
   for (DpdkNic& nic : *nics) {
-    pollfd waiting{-1, POLLIN, 0};
-    if (nic.wait_descriptors(std::span{&waiting.fd, 1}) != 1) return "a thread cannot sleep";
     // The news of the link itself may still be on their way.
-    if (!soon([&] { return nic.arm_wait() && ::poll(&waiting, 1, 50) == 0; }))
-      return "a thread is kept awake";
+    if (wakes(nic, std::chrono::milliseconds{100}) > wakes_at_most) return "a thread is kept awake";
   }
   control.send(Verdict{});  // turned away
   if (!soon([&] { return port->link_up(); })) return "the link does not come up";

@@ -64,7 +64,7 @@ TEST_CASE("a stack that sleeps hears within 200 ms that a memif peer has come", 
     REQUIRE(*waited >= 0);
     wait = *waited;
     comer->control().send('e');
-    CHECK(comer->stop(5s) == 0);
+    CHECK(comer->stop(60s) == 0);
   }
   sleeper->control().send('e');
   CHECK(heard(*sleeper) == "");

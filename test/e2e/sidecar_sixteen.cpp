@@ -30,15 +30,15 @@ std::size_t engines_used(const std::string& status) {
 
 /// Until no engine of that host is so busy that it weighs more than an idle one: two processors
 /// have 32 threads to serve.
-void rest(const Hosts& hosts, std::size_t host) {
+bool rest(const Hosts& hosts, std::size_t host) {
   const std::string key = "\"busy_percent\":";
-  static_cast<void>(eventually([&] {
+  return eventually([&] {
     const std::string status = hosts.status(host);
     int most = 0;
     for (auto at = status.find(key); at != std::string::npos; at = status.find(key, at + 1))
       most = std::max(most, std::stoi(status.substr(at + key.size())));
     return most < 25;
-  }));
+  });
 }
 
 }  // namespace
@@ -51,9 +51,9 @@ TEST_CASE("Sixteen engines on each of two hosts run, are seen in status, and ser
   std::list<ChildProcess> servers;
   std::vector<Net> clients;
   for (std::uint16_t i = 0; i < engines; ++i) {
-    rest(hosts, 1);
+    REQUIRE(rest(hosts, 1));
     servers.push_back(echo_server(small(hosts.socket(1)), static_cast<std::uint16_t>(port + i)));
-    rest(hosts, 0);
+    REQUIRE(rest(hosts, 0));
     clients.push_back(attach(small(hosts.socket(0)), "client"));
   }
   for (const std::size_t host : {0U, 1U}) {

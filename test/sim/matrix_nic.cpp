@@ -287,7 +287,7 @@ TEST_CASE("engines stall 0.1, 1 or 20 ms at random: hardly a packet is resent, n
         // takes the queue that both make for the path's (test/README.md, deviations).
         const bool bursts_meet = kind == CongestionKind::swift && ways == Ways::both;
         if (bursts_meet)
-          CHECK(stalling.lowest_window() >= 0.1);
+          CHECK(stalling.lowest_window() >= 0.05);
         else
           CHECK(stalling.lowest_window() >= 0.7);
         // A queue at most: a stall is no delay of the path.
@@ -302,9 +302,10 @@ TEST_CASE("engines stall 0.1, 1 or 20 ms at random: hardly a packet is resent, n
 
 namespace {
 
-/// What a fresh flow carries while both engines run for 0.1 ms and then not for 3 to 10 ms, from
-/// the beginning on: others are busy on their processors.
-std::uint64_t delivered_while_starved(std::uint64_t seed, CongestionKind kind, Duration time) {
+/// What a flow carries while both engines run for 0.1 ms and then not for 3 to 10 ms: others are
+/// busy on their processors, from the beginning on or after that much time without them.
+std::uint64_t delivered_while_starved(std::uint64_t seed, CongestionKind kind, Duration before,
+                                      Duration time) {
   LoadOptions options = load(seed, seed % 2);
   options.flow.congestion = kind;
   options.port.descriptors = 4096;
@@ -314,6 +315,8 @@ std::uint64_t delivered_while_starved(std::uint64_t seed, CongestionKind kind, D
   flow.outstanding = 4;
   flow.message_bytes = 1U << 20U;
   world.add(flow);
+  world.run_for(before);
+  const std::uint64_t first = world.flows()[0].delivered_bytes;
   std::array<Instant, 2> runs_until{};
   for (const Instant end = world.now() + time; world.now() < end; world.run_for(50us))
     for (const std::uint32_t host : {0U, 1U}) {
@@ -322,7 +325,7 @@ std::uint64_t delivered_while_starved(std::uint64_t seed, CongestionKind kind, D
       world.stall(host, world.now() + pause);
       runs_until[host] = world.now() + pause + 100us;
     }
-  const std::uint64_t bytes = world.flows()[0].delivered_bytes;
+  const std::uint64_t bytes = world.flows()[0].delivered_bytes - first;
   CHECK(world.info(0).packets_lost == 0);
   world.converge();
   return bytes;
@@ -331,10 +334,13 @@ std::uint64_t delivered_while_starved(std::uint64_t seed, CongestionKind kind, D
 }  // namespace
 
 TEST_CASE("A26: engines that hardly run give a flow the window that their pauses need", "[A26]") {
-  for (const auto seed : seeds(3, 99)) {
-    CAPTURE(seed);
-    // A megabyte in each of some 40 pauses of both; it was a tenth once.
-    CHECK(delivered_while_starved(seed, CongestionKind::swift, 500ms) >= 40U << 20U);
-    CHECK(delivered_while_starved(seed, CongestionKind::cubic, 500ms) >= 40U << 20U);
-  }
+  for (const auto seed : seeds(3, 99))
+    for (const CongestionKind kind : {CongestionKind::swift, CongestionKind::cubic})
+      for (const Duration before : {Duration{}, Duration{20ms}}) {
+        CAPTURE(seed, kind, before.count());
+        // A megabyte in each of some 40 pauses of both; it was a tenth once. Swift has grown up to
+        // its link before, and grows on slowly.
+        const bool grown = kind == CongestionKind::swift && before != Duration{};
+        CHECK(delivered_while_starved(seed, kind, before, 500ms) >= (grown ? 8U : 40U) << 20U);
+      }
 }

@@ -38,8 +38,8 @@ class RttEstimator {
     const Duration adjusted = std::max(sample - ack_delay, minimum_);
     latest_ = adjusted;
     if (!has_sample()) {
-      // Of what a starved poller measured only the certain part is the path's. Nothing but a better
-      // sample lowers it later, and until then a paced flow sends a few packets per pause.
+      // Of what a starved poller measured only the certain part is the path's. With more a paced
+      // flow would send a few packets per pause until a better sample comes.
       smoothed_ = std::max(adjusted - uncertainty, std::min(adjusted, usual_turn));
       variation_ns_ = packed(smoothed_ / 2);
       return;
@@ -48,7 +48,10 @@ class RttEstimator {
     const bool late = uncertainty > smoothed_ / 2;
     const Duration error = adjusted > smoothed_ ? adjusted - smoothed_ : smoothed_ - adjusted;
     if (!late) variation_ns_ = packed((3 * variation() + error) / 4);
-    if (!late || adjusted < smoothed_) smoothed_ = (7 * smoothed_ + adjusted) / 8;
+    if (!late || adjusted < smoothed_)
+      smoothed_ = (7 * smoothed_ + adjusted) / 8;
+    else if (smoothed_ < minimum_)  // all samples were late: by the certain part of the longest
+      smoothed_ = (7 * smoothed_ + std::max(adjusted - uncertainty, smoothed_)) / 8;
     smoothed_ = std::max(smoothed_, Duration{1});
   }
   /// RFC 9002 5.2: where the path may have changed unseen, the next sample is the minimum. Not

@@ -59,7 +59,7 @@ class Sender {
   [[nodiscard]] bool probe_is_small() const noexcept {
     return probes_in_a_row_ > 1 || peer_refused_;
   }
-  /// One more and what is lost was too large for the path. It has been sent twice at that size: not
+  /// One more and what is lost was too large for the path. Two of that size were lost in a row: not
   /// again, it is what somebody waits for. New data goes on to find out.
   [[nodiscard]] bool resends_small() const noexcept {
     return large_lost_ + 1 >= black_hole_losses && queue_.has_lost();

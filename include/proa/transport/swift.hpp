@@ -34,8 +34,6 @@ namespace proa {
 ///   it.
 /// - A queue that is never seen empty for half a second is a longer path: its minimum is forgotten
 ///   then, not after ten seconds.
-/// - After a late poll the flow is paced and nothing is decided for four rounds: what was held back
-///   leaves as one burst, here and often at the other end too, and its queue says nothing.
 /// - Start-up doubles per round while the smallest delay of the round is below half of the minimum
 ///   more (it is bursty), then drains for one round. It ends as well when a round stands above the
 ///   usual target and brings less than a quarter more: a long path's start-up would hold the queue,
@@ -131,8 +129,6 @@ class Swift {
   static constexpr std::uint64_t half_256 = 128;
   static constexpr Duration never_empty_min = std::chrono::milliseconds{500};
   static constexpr std::int64_t never_empty_rounds = 64;
-  static constexpr std::uint32_t pause_rounds = 4;
-
   struct Undo {
     std::uint64_t window = 0;  // 0: nothing to undo
     std::uint64_t threshold = 0;
@@ -155,7 +151,7 @@ class Swift {
     if (!ack.rtt_reliable) {
       // Even without the poller's lateness it took too long: no reason to try for more.
       if (ack.rtt - ack.uncertainty > target_delay()) blind_rounds_ = 0;
-      return note_pause();
+      return;
     }
     // The flow may know its path from before this controller began: its handshake saw no queue.
     const bool knows = base_.empty() && ack.minimum_rtt != Duration::zero();
@@ -168,8 +164,7 @@ class Swift {
 
   void finish_round(std::uint64_t next_number) noexcept {
     if (path_is_longer()) start_anew();
-    const bool pausing = passes_pause() && !marked_;
-    const bool settling = std::exchange(settling_, false) || pausing;
+    const bool settling = std::exchange(settling_, false);
     if (settling && refill_ != 0) window_ = std::exchange(refill_, 0U);
     if (lossy())
       decrease_for_loss(next_number);
@@ -180,22 +175,6 @@ class Swift {
     round_end_ = next_number;
     round_.begin();
     limited_ = marked_ = false;
-  }
-
-  void note_pause() noexcept {
-    if (passing_rounds_ == 0 && !starting_) congested_ = true;
-    late_ = true;
-  }
-  /// Whether this round is one after a late poll. Who is late again and again has to decide by what
-  /// there is.
-  [[nodiscard]] bool passes_pause() noexcept {
-    const bool passing = passing_rounds_ != 0;
-    if (std::exchange(late_, false)) {
-      passing_rounds_ = pause_rounds;
-      return !passing;
-    }
-    if (passing) --passing_rounds_;
-    return passing;
   }
 
   /// Every decrease empties the queue of this flow, and of others like it. What never empties in
@@ -254,6 +233,7 @@ class Swift {
   /// gaps: start-up goes on without a sight of the path, after it the window grows slowly, as long
   /// as nothing is lost.
   void decide_blindly() noexcept {
+    congested_ = false;  // nobody knows; paced it would get a few packets out per pause
     if (!limited_ || lost_packets_ != 0) blind_rounds_ = 0;
     if (!limited_ || ++blind_rounds_ <= blind_rounds_max) return;
     if (!starting_) return increase();
@@ -379,16 +359,14 @@ class Swift {
   std::uint32_t judged_packets_ = 0;  // acknowledged or lost since loss was last judged
   std::uint32_t lost_packets_ = 0;
   Instant now_{}, growing_since_{};
-  Instant full_since_ = never;        // since then the queue was never seen empty
-  Duration longer_base_{};            // the smallest sample of the later half of that time
-  std::uint32_t blind_rounds_ = 0;    // rounds in a row without a trustworthy sample
-  std::uint32_t passing_rounds_ = 0;  // until a late poll is past
+  Instant full_since_ = never;      // since then the queue was never seen empty
+  Duration longer_base_{};          // the smallest sample of the later half of that time
+  std::uint32_t blind_rounds_ = 0;  // rounds in a row without a trustworthy sample
   bool starting_ = true;
   bool congested_ = false;
   bool settling_ = false;  // this round's samples are older than the last decrease
   bool limited_ = false;
   bool marked_ = false;
-  bool late_ = false;     // a sample of this round was a late poller's
   bool forgive_ = false;  // losses of what was sent before persistent congestion are its part
 };
 static_assert(CongestionController<Swift>);

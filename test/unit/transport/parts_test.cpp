@@ -247,6 +247,16 @@ TEST_CASE("of a late poller's first sample only the certain part counts", "[A26]
   CHECK(hopeless.smoothed() == Duration{(7 * 50'000 + 200'000) / 8});
 }
 
+TEST_CASE("late samples whose certain part is longer than what is known raise it", "[A26]") {
+  RttEstimator rtt;
+  rtt.update(10ms, 0us, 10ms);  // a poller that came first when all was over
+  for (int i = 0; i < 100; ++i) rtt.update(5ms, 0us, 30us);
+  CHECK(rtt.smoothed() > 4900us);
+  CHECK(rtt.smoothed() <= 5ms);
+  for (int i = 0; i < 100; ++i) rtt.update(9ms, 0us, 4ms);  // may be 5 ms as well
+  CHECK(rtt.smoothed() <= 5ms);
+}
+
 TEST_CASE("what a starved poller measured first makes no later lateness small", "[A26]") {
   RttEstimator rtt;
   rtt.update(38ms, 0us, 0us);  // one that did not know how late it was
