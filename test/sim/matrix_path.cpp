@@ -217,6 +217,28 @@ TEST_CASE("A19: a path that shrinks while a flow is idle is repaired within 6 PT
   hosts.converge();
 }
 
+TEST_CASE("A19: a path of 9000 bytes that shrinks to 1500 is repaired though the rest still passes",
+          "[A19]") {
+  const bool ipv6 = GENERATE(false, true);
+  CAPTURE(ipv6);
+  Narrowing world{9000, ipv6};
+  auto& hosts = world.hosts;
+  world.reach_full_size();
+  const auto all_arrived = [&] { return world.stream.arrived() == world.stream.offered(); };
+  REQUIRE(hosts.run_until(all_arrived, hosts.now() + 1s));
+  world.path_mtu_bytes = 1500;
+  world.stream = Stream{9000, 0, 10'300};  // a packet too large and one of some 1400 bytes
+  double timeouts = 0;
+  for (int i = 0; i < 3; ++i) timeouts = std::max(timeouts, timeouts_for_one(world));
+  WARN((ipv6 ? "IPv6" : "IPv4") << ": at most " << timeouts << " PTO a message");
+  CHECK(timeouts <= 6.0);
+  CHECK(hosts.info(0, world.flow).packet_bytes < 1500);
+  for (int i = 0; i < 20; ++i) CHECK(timeouts_for_one(world) <= 6.0);
+  CHECK(hosts.info(0, world.flow).packet_bytes == (ipv6 ? 1452 : 1472));
+  CHECK(world.stream.right());
+  hosts.converge();
+}
+
 TEST_CASE("A19: told by the network that packets are too big a flow repairs within 2 PTO",
           "[A19]") {
   Narrowing world{9000};

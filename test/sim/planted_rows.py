@@ -206,7 +206,7 @@ ROWS = [
         "full_size"),
     Row("A19", "a router's word is believed", "transport/flow.hpp",
         "    if (is_established(state_) && mtu_.packet_bytes() > mtu_.base())\n",
-        "    if (planted::bug(@)) (void)mtu_.on_black_hole({});\n"
+        "    if (planted::bug(@)) (void)mtu_.on_black_hole(8972, {});\n"
         "    if (is_established(state_) && mtu_.packet_bytes() > mtu_.base())\n",
         "packet_bytes == 8972"),
     Row("A20", "an application without room stops those behind it", "engine/turn.hpp",

@@ -33,7 +33,8 @@ struct Resolved {
   std::uint8_t content_lost = 0;
   std::uint16_t size_probe_acked = 0;  // its bytes
   std::uint16_t size_probe_lost = 0;
-  std::uint32_t large_lost = 0;  // packets above path_bytes_base, since one of those arrived
+  std::uint16_t large_lost = 0;        // packets above path_bytes_base, none as large arrived since
+  std::uint16_t large_lost_bytes = 0;  // the first of them
 };
 
 }  // namespace proa

@@ -263,7 +263,8 @@ void Flow<Memory, Policy>::on_path_resolved(Instant now, const Resolved& resolve
   bool changed = false;
   if (resolved.size_probe_lost != 0) mtu_.on_probe_lost(resolved.size_probe_lost, now);
   if (resolved.size_probe_acked != 0) changed = mtu_.on_probe_acked(resolved.size_probe_acked, now);
-  if (resolved.large_lost >= black_hole_losses) changed = mtu_.on_black_hole(now) || changed;
+  if (resolved.large_lost >= black_hole_losses)
+    changed = mtu_.on_black_hole(resolved.large_lost_bytes, now) || changed;
   if (!changed) return;
   sender_.congestion().on_packet_size(mtu_.packet_bytes());
   if (options_->path_sizes != nullptr)

@@ -69,9 +69,10 @@ class PathMtu {
     ceiling_ = bytes;
     if (next_candidate() == 0) wait_to_raise(now);
   }
-  /// RFC 8899 4.3: packets of this size vanish while small ones arrive. True: they are smaller now.
-  bool on_black_hole(Instant now) noexcept {
-    if (current_ <= base()) return false;
+  /// RFC 8899 4.3: packets of that many bytes and more vanish while smaller ones arrive. True: they
+  /// are smaller now. Those sent before they became smaller say nothing new.
+  bool on_black_hole(std::uint32_t bytes, Instant now) noexcept {
+    if (current_ <= base() || bytes > current_) return false;
     ceiling_ = current_;
     current_ = base();
     failures_ = 0;

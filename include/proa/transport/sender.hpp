@@ -62,7 +62,7 @@ class Sender {
   /// One more and what is lost was too large for the path. Two of that size were lost in a row: not
   /// again, it is what somebody waits for. New data goes on to find out.
   [[nodiscard]] bool resends_small() const noexcept {
-    return large_lost_ + 1 >= black_hole_losses && queue_.has_lost();
+    return large_lost_ + 1U >= black_hole_losses && queue_.has_lost();
   }
   /// When something was sent, or a probe became due, that asks for an answer.
   [[nodiscard]] Instant waiting_since() const noexcept { return waiting_since_; }
@@ -265,8 +265,6 @@ class Sender {
     return !holds(packet.content, PacketContent::size_probe) &&
            !holds(packet.content, PacketContent::refused);
   }
-  /// A path that has become smaller may not carry it.
-  static bool is_large(const SentPacket& packet) noexcept { return packet.bytes > path_bytes_base; }
   void note_largest(PacketNumber number) noexcept {
     if (!any_acked_ || number.after(largest_acked_)) largest_acked_ = number;
     any_acked_ = true;
@@ -301,7 +299,7 @@ class Sender {
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
       acked.newest_is_new = below == 0;
-      if (is_large(packet)) large_lost_ = 0;
+      if (packet.bytes >= large_lost_bytes_) large_lost_ = 0;
       packets_.resolve(packet, PacketState::acked);
     }
     return acked;
@@ -344,6 +342,7 @@ class Sender {
   // sender_loss.hpp
   void find_losses(Instant as_of, Instant now, Resolved& out) noexcept;
   void lose(SentPacket& packet, LossSample& loss, Resolved& out) noexcept;
+  void tell_large_losses(Resolved& out) noexcept;
   [[nodiscard]] std::uint64_t index_of(PacketNumber number) const noexcept {
     return sent_count_ - packets_.next().since(number);
   }
@@ -369,8 +368,9 @@ class Sender {
   PacketNumber largest_acked_;
   std::uint32_t probes_in_a_row_ = 0;
   std::uint32_t ce_marked_ = 0;
-  std::uint32_t answered_age_us_ = 0;  // how long ago what was acknowledged last was sent
-  std::uint32_t large_lost_ = 0;       // since the last large one arrived
+  std::uint32_t answered_age_us_ = 0;   // how long ago what was acknowledged last was sent
+  std::uint16_t large_lost_ = 0;        // since one as large as the first of them arrived
+  std::uint16_t large_lost_bytes_ = 0;  // the first of them
   bool any_acked_ = false;
   bool probe_due_ = false;
   bool peer_refused_ = false;  // it had no memory and has not acknowledged anything since

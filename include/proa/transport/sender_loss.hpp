@@ -4,9 +4,9 @@
 
 namespace proa {
 
-/// Packets below the largest acknowledged that are overdue by count or by time. RFC 8899 4.3: large
-/// ones count if no large one arrived that was sent later; smaller ones did, else nothing would be
-/// declared lost. They are counted beyond their records: a flow may send one now and then.
+/// Packets below the largest acknowledged that are overdue by count or by time. RFC 8899 4.3: those
+/// above the base count for the path's size if none as large arrived that was sent later; smaller
+/// ones did, else nothing would be declared lost.
 template <MessageMemory Memory, CongestionController Congestion>
 void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolved& out) noexcept {
   loss_deadline_ = never;
@@ -20,7 +20,9 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
   std::uint32_t i = packets_.position(largest_acked_);
   const bool recorded = i < packets_.count() && packets_.at(i).number == largest_acked_;
   std::uint32_t later_tracked = recorded ? 1 : 0;
-  bool large_arrived = recorded && is_large(packets_.at(i));
+  // The largest that arrived of those sent later: the path carries what is not larger.
+  std::uint16_t arrived = recorded ? packets_.at(i).bytes : std::uint16_t{0};
+  arrived = std::max<std::uint16_t>(arrived, path_bytes_base);
   while (i > oldest) {
     SentPacket& packet = packets_.at(--i);
     if (packet.state == PacketState::in_flight) {
@@ -28,21 +30,30 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
       if ((by_count && rule_.lost_by_count(later_tracked)) || overdue <= as_of) {
         const std::uint32_t told = loss.lost_packets;
         lose(packet, loss, out);
-        if (is_large(packet) && !large_arrived) large_lost_ += loss.lost_packets - told;
+        if (packet.bytes > arrived && loss.lost_packets != told && large_lost_++ == 0)
+          large_lost_bytes_ = packet.bytes;
       } else {
         loss_deadline_ = std::min(loss_deadline_, overdue);
       }
-    } else if (packet.state == PacketState::acked && is_large(packet)) {
-      large_arrived = true;
+    } else if (packet.state == PacketState::acked) {
+      arrived = std::max(arrived, packet.bytes);
     }
     ++later_tracked;
   }
-  if (out.size_probe_lost != 0 || loss.lost_bytes != 0) out.large_lost = large_lost_;
+  if (loss.lost_bytes != 0) tell_large_losses(out);
   if (loss.lost_bytes == 0) return;
   rule_.on_loss(loss.newest_lost, sent_count_);
   loss.smoothed_rtt = rtt_.smoothed();
   loss.next_number = sent_count_;
   congestion_.on_loss(loss);
+}
+
+/// Counted beyond their records: a flow may send a large packet now and then.
+template <MessageMemory Memory, CongestionController Congestion>
+void Sender<Memory, Congestion>::tell_large_losses(Resolved& out) noexcept {
+  out.large_lost = large_lost_;
+  out.large_lost_bytes = large_lost_bytes_;
+  if (large_lost_ >= black_hole_losses) large_lost_ = 0;
 }
 
 template <MessageMemory Memory, CongestionController Congestion>

@@ -83,11 +83,13 @@ TEST_CASE("A search that ended below the largest size begins anew later, ever mo
 TEST_CASE("A black hole falls back to 1280 at once and is searched below", "[rfc8899-4.3]") {
   PathMtu mtu{8972, 8972};
   CHECK(mtu.packet_bytes() == 8972);  // remembered
-  CHECK(mtu.on_black_hole(Instant{}));
+  CHECK(mtu.on_black_hole(mtu.packet_bytes(), Instant{}));
   CHECK(mtu.packet_bytes() == 1232);
   search(mtu, 1472, Instant{});
   CHECK(mtu.packet_bytes() == 1472);
-  CHECK_FALSE(PathMtu(0, 1472).on_black_hole(Instant{}));  // already there
+  CHECK_FALSE(mtu.on_black_hole(8972, Instant{}));  // the last ones of the former size
+  CHECK(mtu.packet_bytes() == 1472);
+  CHECK_FALSE(PathMtu(0, 1472).on_black_hole(1472, Instant{}));  // already there
 }
 
 TEST_CASE("A probe that was given up and arrives all the same still counts") {
@@ -293,6 +295,60 @@ TEST_CASE("What was lost twice at full size is sent again in small packets", "[r
   world.pair.run_for(20ms);
   CHECK(world.pair.side[1].messages.size() == 2);
   CHECK(world.info().probes == probes + 2);
+}
+
+TEST_CASE("Packets that still pass do not hide that larger ones vanish", "[rfc8899-4.3]") {
+  Shrunk world;
+  world.path.carries = 1472;
+  const auto send = [&] {
+    const std::size_t before = world.pair.side[1].messages.size();
+    REQUIRE(world.pair.send(0, std::string(10'300, 'z')));  // 8972 bytes and some 1400
+    world.pair.run_for(20ms);
+    CHECK(world.pair.side[1].messages.size() == before + 1);
+  };
+  for (int i = 0; i < 3; ++i) send();
+  CHECK(world.info().packet_bytes <= 1472);
+  for (int i = 0; i < 10; ++i) send();  // the search ends
+  CHECK(world.info().packet_bytes == 1472);
+  const auto lost = world.info().packets_lost;
+  const auto probes = world.info().probes;
+  for (int i = 0; i < 10; ++i) send();
+  CHECK(world.info().packets_lost == lost);
+  CHECK(world.info().probes == probes);
+}
+
+TEST_CASE("Smaller packets all around hide no large one that vanishes", "[rfc8899-4.3]") {
+  Shrunk world;
+  world.path.carries = 1472;
+  REQUIRE(world.pair.send(0, std::string(8'000, 'z')));
+  for (int n = 0; n < 20; ++n) {
+    REQUIRE(world.pair.send(0, std::string(1'350, 'z')));
+    world.pair.run_for(30us);
+  }
+  CHECK(world.path.vanished == 2);  // then it is sent again in small packets
+  CHECK(world.pair.side[1].messages.size() >= 20);
+  REQUIRE(world.pair.send(0, std::string(8'000, 'z')));
+  world.pair.run_for(20ms);
+  CHECK(world.info().packet_bytes == 1232);
+}
+
+TEST_CASE("On a path that has been found out what is lost is sent again at full size") {
+  Shrunk world;
+  world.path.carries = 1472;
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(world.pair.send(0, std::string(30'000, 'z')));
+    world.pair.run_for(20ms);
+  }
+  REQUIRE(world.info().packet_bytes == 1472);
+  std::vector<std::size_t> sizes;  // of packets with data
+  world.pair.lose = [&](int, const std::vector<std::byte>& packet) {
+    if (packet.size() > 500) sizes.push_back(packet.size());
+    return sizes.size() == 2 && packet.size() > 500;
+  };
+  REQUIRE(world.pair.send(0, std::string(20 * 1'400, 'z')));
+  world.pair.run_for(20ms);
+  CHECK(world.info().resent_bytes > 0);
+  CHECK(std::count_if(sizes.begin(), sizes.end(), [](auto n) { return n < 1472; }) <= 1);
 }
 
 TEST_CASE("Two of three large packets that vanish are no black hole", "[rfc8899-4.3]") {
