@@ -1,114 +1,15 @@
-// TEST-MATRIX rows A24 and A27: several engines behind NICs whose hash nobody can read or set.
+// TEST-MATRIX A24: several engines behind NICs whose hash nobody can read or set.
 // Tests tagged [long] run more seeds: `meson test --suite long`.
 #include <catch2/catch.hpp>
 
 #include <cmath>
 
-#include "path_world.hpp"
+#include "mesh.hpp"
 
 using namespace proa;
 using namespace proa::sim;
 
 namespace {
-
-constexpr Duration rtt = 40us;
-
-PathHostOptions host(std::uint32_t engines, SimRss rss, bool ipv6) {
-  return {
-      .engines = engines, .rss = rss, .handover_slots = 256, .link_delay = rtt / 4, .ipv6 = ipv6};
-}
-/// Every engine of a talks to two of b, every engine of b to two of a.
-class Mesh {
- public:
-  Mesh(std::uint64_t seed, std::uint32_t engines, SimRss rss, bool ipv6)
-      : world(seed, host(engines, rss, ipv6), host(engines, rss, ipv6)),
-        engines_(engines),
-        rss_(rss) {
-    for (std::uint32_t i = 0; i < engines; ++i) {
-      world.listen(world.b, i, static_cast<std::uint16_t>(7000 + i));
-      world.b.sides[i]->echo = true;
-    }
-    for (std::uint32_t i = 0; i < engines; ++i)
-      for (const std::uint32_t to : {i, (5 * i + 1) % engines})
-        flows.push_back(&world.connect(i, static_cast<std::uint16_t>(7000 + to)));
-  }
-  /// Each flow sends a message every 5 round trips.
-  void talk(std::uint32_t messages) {
-    for (std::uint32_t n = 0; n < messages; ++n) {
-      for (PathEnd* flow : flows) ++flow->to_send;
-      world.run(5 * rtt);
-    }
-  }
-  void change_hash() {
-    world.a.port.set_rss(rss_);
-    world.b.port.set_rss(rss_);
-  }
-  /// As a cloud replaces a VF: the rings are emptied, the link is down for a while.
-  void replace_nics() {
-    for (SimPort* port : {&world.a.port, &world.b.port}) {
-      port->set_link_up(false);
-      port->reset();
-    }
-    change_hash();
-    world.run(2 * rtt);
-    for (SimPort* port : {&world.a.port, &world.b.port}) port->set_link_up(true);
-  }
-  /// `change` comes while messages are under way on every flow.
-  template <class Change>
-  void talk_through(Change change) {
-    talk(5);
-    for (PathEnd* flow : flows) ++flow->to_send;
-    world.run(rtt / 8);
-    REQUIRE(world.network.frames_under_way() >= flows.size());
-    change();
-    world.run(5 * rtt);
-    talk(5);
-  }
-  /// Messages are numbered and checked as they arrive: whoever got as many as were sent got all.
-  void require_all_delivered() {
-    REQUIRE(world.run_until(
-        [&] {
-          return std::all_of(flows.begin(), flows.end(), [](const PathEnd* flow) {
-            return flow->open && flow->sent == flow->received && flow->to_send == 0;
-          });
-        },
-        world.now + 10s));
-  }
-  /// The longest that a message took, of those that came since the last call.
-  [[nodiscard]] Duration take_slowest() {
-    Duration slowest{};
-    for (auto* end : {&world.a, &world.b})
-      for (auto& side : end->sides) slowest = std::max(slowest, std::exchange(side->slowest, {}));
-    return slowest;
-  }
-  [[nodiscard]] std::uint64_t path_changes() const {
-    return world.a.counters().path_changes + world.b.counters().path_changes;
-  }
-  [[nodiscard]] std::uint64_t handed_over() const {
-    return world.a.counters().handed_over + world.b.counters().handed_over;
-  }
-  /// A search sends a wave every srtt + 4 rttvar; the first is of 30 ms at most.
-  void require_searches_ended() {
-    const auto probes = [&] {
-      return world.a.counters().paths.probes_sent + world.b.counters().paths.probes_sent;
-    };
-    const auto before = probes();
-    world.run(50ms);
-    REQUIRE(probes() == before);
-  }
-  /// Every engine has two flows of its own, so all of them were reached.
-  void require_every_engine_reached() {
-    for (const auto& side : world.b.sides) REQUIRE_FALSE(side->ends().empty());
-  }
-  [[nodiscard]] bool hash_reaches_all() const { return hash_reaches(rss_, engines_); }
-
-  PathWorld world;
-  std::vector<PathEnd*> flows;
-
- private:
-  std::uint32_t engines_;
-  SimRss rss_;
-};
 
 void row_24(std::uint64_t seed, std::uint32_t engines, SimRss rss, bool ipv6) {
   CAPTURE(seed, engines, static_cast<int>(rss), ipv6);
@@ -155,127 +56,6 @@ void searches_cost(std::uint32_t engines, bool ipv6) {
   const double noise = 3 * 1.5 * engines / std::sqrt(static_cast<double>(searches));
   CHECK(both_ways <= 2.0 * engines + 2 + noise);
   CHECK(both_ways >= engines);
-}
-
-struct Goodput {
-  std::uint64_t bytes = 0;
-  FlowInfo info;
-  EngineCounters receiver;
-};
-
-/// An engine that a constant hash does not choose.
-std::uint32_t not_the_queue_of(const SimPort& port) {
-  std::array<std::byte, 60> frame{};
-  store_be(frame.data() + 12, std::uint16_t{0x0800});
-  frame[14] = std::byte{0x45};
-  return (port.queue_of(frame) + 1) % port.queue_count();
-}
-
-/// One flow sends as fast as it can for 20 ms; `disturb` is called before every step.
-template <class Disturb>
-Goodput stream(std::uint64_t seed, const PathHostOptions& receiver, Disturb disturb) {
-  PathWorld world{seed, host(4, SimRss::opaque, receiver.ipv6), receiver};
-  world.grain = 2us;
-  const std::uint32_t owner = not_the_queue_of(world.b.port);
-  world.listen(world.b, owner);
-  PathEnd& flow = world.connect(1);
-  flow.bytes = 16'000;
-  flow.to_send = 1'000'000;
-  world.run(5ms);
-  const auto received = [&] {
-    std::uint64_t messages = 0;
-    for (const auto& end : world.b.sides[owner]->ends()) messages += end->received;
-    return messages * flow.bytes;
-  };
-  const std::uint64_t before = received();
-  world.each_step = [&] { disturb(world); };
-  world.run(20ms);
-  Goodput out;
-  out.bytes = received() - before;
-  world.each_step = nullptr;
-  flow.to_send = 0;
-  REQUIRE(world.run_until([&] { return received() == std::uint64_t{flow.sent} * flow.bytes; },
-                          world.now + 10s));  // nothing lost
-  out.info = world.a.engines[1]->info(flow.key).value();
-  out.receiver = world.b.counters();
-  return out;
-}
-
-void nothing(PathWorld&) {}
-
-void path_moves(std::uint64_t seed, bool ipv6) {
-  CAPTURE(seed, ipv6);
-  const Goodput calm = stream(seed, host(4, SimRss::opaque, ipv6), nothing);
-  Instant next{};
-  const Goodput moved = stream(seed, host(4, SimRss::opaque, ipv6), [&](PathWorld& world) {
-    if (world.now < next) return;
-    next = world.now + 10 * rtt;
-    world.b.port.set_rss(SimRss::opaque);
-    world.a.port.set_rss(SimRss::opaque);
-  });
-  CAPTURE(calm.bytes, moved.bytes, moved.info.resent_bytes, moved.info.packets_lost);
-  CHECK(moved.receiver.handed_over > 100);
-  CHECK(moved.bytes >= calm.bytes * 8 / 10);
-  // Nothing was lost on the way, so whatever was sent again was sent needlessly.
-  const std::uint64_t dropped = moved.receiver.drops[Drop::handover_full];
-  CHECK(dropped == 0);
-  CHECK(moved.info.resent_bytes * 100 <= moved.bytes);
-}
-
-/// Hashes change every 10 round trips under flows that say a word now and then: a message goes on
-/// the old path or on the new one and waits for neither: it takes half a round trip, and no longer
-/// than the few frames before it on the cable.
-void moves_delay_nothing(std::uint64_t seed, SimRss rss, bool ipv6) {
-  CAPTURE(seed, static_cast<int>(rss), ipv6);
-  Mesh mesh{seed, 4, rss, ipv6};
-  mesh.talk(20);
-  mesh.require_all_delivered();
-  static_cast<void>(mesh.take_slowest());
-  const std::uint64_t changes = mesh.path_changes(), handed_over = mesh.handed_over();
-  for (int move = 0; move < 100; ++move) {
-    mesh.change_hash();
-    mesh.talk(2);
-  }
-  mesh.require_all_delivered();
-  const Duration slowest = mesh.take_slowest();
-  CAPTURE(slowest.count());
-  CHECK(mesh.path_changes() - changes > 50);
-  CHECK(mesh.handed_over() - handed_over > 500);
-  CHECK(slowest <= rtt / 2 + 1us);
-}
-
-/// One queue receives everything; the owner of the flow stands still for 100 us every 2 ms and its
-/// inbox, with room for 32 packets of the 200 that arrive meanwhile, overflows each time.
-void handover_full(std::uint64_t seed, bool ipv6) {
-  CAPTURE(seed, ipv6);
-  PathHostOptions roomy = host(4, SimRss::constant, ipv6);
-  roomy.handover_slots = 4096;
-  PathHostOptions tight = roomy;
-  tight.handover_slots = 32;
-  const auto stalls = [](PathWorld& world) {
-    if (world.now.time_since_epoch() % 2ms > 100us) return;
-    const Instant until{world.now.time_since_epoch() / 2ms * 2ms + 100us};
-    world.b.stalled_until[not_the_queue_of(world.b.port)] = until;
-  };
-  const Goodput awake = stream(seed, roomy, nothing);
-  const Goodput calm = stream(seed, roomy, stalls);
-  const Goodput full = stream(seed, tight, stalls);
-  const std::uint64_t dropped = full.receiver.drops[Drop::handover_full];
-  CAPTURE(awake.bytes, calm.bytes, full.bytes, dropped, full.info.resent_bytes,
-          full.info.packets_lost, full.info.packets_sent);
-  WARN((ipv6 ? "IPv6" : "IPv4") << ", seed " << seed << ": goodput with a full queue is "
-                                << 100 * full.bytes / calm.bytes << " % of that with room, "
-                                << 100 * full.bytes / awake.bytes
-                                << " % of that of an engine that does not stand still; "
-                                << full.info.resent_bytes / full.info.packet_bytes
-                                << " packets resent for " << dropped << " dropped");
-  CHECK(calm.receiver.drops[Drop::handover_full] == 0);
-  CHECK(dropped > 0);
-  CHECK(full.bytes >= calm.bytes * 8 / 10);
-  CHECK(full.bytes >= awake.bytes * 8 / 10);
-  CHECK(full.info.packets_lost <= dropped + full.info.packets_sent / 100);
-  // What was dropped has to be sent again, and at most one byte in a hundred needlessly.
-  CHECK(full.info.resent_bytes <= dropped * full.info.packet_bytes + full.bytes / 100);
 }
 
 /// Engine 0 of a has talked to engine 3 of b and heard from misses what leads to the others.
@@ -468,29 +248,4 @@ TEST_CASE("A24 with 20 seeds", "[A24][.long]") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed)
     for (const std::uint32_t engines : {2U, 4U, 8U, 16U})
       for (const SimRss rss : every_hash) row_24(seed * 100, engines, rss, ipv6);
-}
-
-TEST_CASE("A27: no message waits because its path moves", "[A27]") {
-  const bool ipv6 = GENERATE(false, true);
-  for (const SimRss rss : {SimRss::opaque, SimRss::symmetric, SimRss::ordered})
-    moves_delay_nothing(1, rss, ipv6);
-}
-
-TEST_CASE("A27: the path moves every 10 round trips", "[A27]") {
-  const bool ipv6 = GENERATE(false, true);
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) path_moves(seed, ipv6);
-}
-
-TEST_CASE("A27: the hand-over queue is full", "[A27]") {
-  const bool ipv6 = GENERATE(false, true);
-  for (std::uint64_t seed = 1; seed <= 2; ++seed) handover_full(seed, ipv6);
-}
-
-TEST_CASE("A27 with 50 seeds", "[A27][.long]") {
-  const bool ipv6 = GENERATE(false, true);
-  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
-    path_moves(seed, ipv6);
-    moves_delay_nothing(seed, SimRss::opaque, ipv6);
-    handover_full(seed, ipv6);
-  }
 }

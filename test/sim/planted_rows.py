@@ -27,7 +27,7 @@ PROGRAM_OF = {
     **dict.fromkeys(("A15", "A18"), "matrix_rate"),
     **dict.fromkeys(("A21", "A21o"), "matrix_injection"),
     **dict.fromkeys(("A20", "A20c", "A28", "A28l"), "matrix_memory"),
-    **dict.fromkeys(("A24", "A27"), "matrix_paths"),
+    "A24": "matrix_paths", "A27": "matrix_moves",
     **dict.fromkeys(("A25", "A26"), "matrix_nic"),
     "fairness": "matrix_fairness", "joins": "matrix_fairness", "scheduling": "matrix_turns", "ecn": "matrix_incast",
     "A11": "matrix_tail", "A16": "matrix_strangers", "A17": "matrix_incast", "A19": "matrix_path",
