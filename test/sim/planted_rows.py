@@ -349,7 +349,7 @@ ROWS = [
     Row("joins", "nobody shrinks by more than a 32nd", "transport/swift.hpp",
         "  void shrink(std::uint64_t cut_256) noexcept {\n",
         "  void shrink(std::uint64_t cut_256) noexcept {\n    if (planted::bug(@)) cut_256 = std::min<std::uint64_t>(cut_256, 8);\n",
-        "got.half_after <= soon", "got.later >= 0.5"),
+        "got.half_after <= soon", "got.later >= 0.5", "got.later <= 1.5"),
     Row("scheduling", "a flow is served until it is empty or the turn is over", "engine/turn.hpp",
         "  while (more && host.deficit > 0 && send_budget_ > 0) {",
         "  while (more && (host.deficit > 0 || planted::bug(@)) && send_budget_ > 0) {",
@@ -386,6 +386,9 @@ def main():
     compiler = sys.argv[5:]
     only = os.environ.get("ONLY", "")
     chosen = [(n, bug, row) for n, bug in enumerate(ROWS, 1) for row in bug.rows if only in ("", row, str(n))]
+    if not chosen:
+        print(f"no planted bug is called {only}")
+        return 1
     problem = write_overlay(source, scratch / "include", ROWS)
     if problem:
         print(problem)
