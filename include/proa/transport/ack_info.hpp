@@ -33,8 +33,7 @@ struct Resolved {
   std::uint8_t content_lost = 0;
   std::uint16_t size_probe_acked = 0;  // its bytes
   std::uint16_t size_probe_lost = 0;
-  std::uint16_t large_lost = 0;        // packets above path_bytes_base, none as large arrived since
-  std::uint16_t large_lost_bytes = 0;  // the first of them
+  bool black_hole = false;  // packets of the present size do not arrive any more
 };
 
 }  // namespace proa

@@ -252,7 +252,7 @@ void Flow<Memory, Policy>::on_resolved(Instant now, const Resolved& resolved) no
     want_outstanding_ = false;
     request_credit();
   }
-  if (resolved.size_probe_acked != 0 || resolved.size_probe_lost != 0 || resolved.large_lost != 0)
+  if (resolved.size_probe_acked != 0 || resolved.size_probe_lost != 0 || resolved.black_hole)
     on_path_resolved(now, resolved);
   if (holds(acked, PacketContent::reset)) end(now, FlowInput::reset_acked, reason_, Reason::none);
 }
@@ -263,10 +263,9 @@ void Flow<Memory, Policy>::on_path_resolved(Instant now, const Resolved& resolve
   bool changed = false;
   if (resolved.size_probe_lost != 0) mtu_.on_probe_lost(resolved.size_probe_lost, now);
   if (resolved.size_probe_acked != 0) changed = mtu_.on_probe_acked(resolved.size_probe_acked, now);
-  if (resolved.large_lost >= black_hole_losses)
-    changed = mtu_.on_black_hole(resolved.large_lost_bytes, now) || changed;
+  if (resolved.black_hole) changed = mtu_.on_black_hole() || changed;
   if (!changed) return;
-  sender_.congestion().on_packet_size(mtu_.packet_bytes());
+  sender_.on_packet_size(mtu_.packet_bytes());
   if (options_->path_sizes != nullptr)
     options_->path_sizes->note(identity_.peer.address, mtu_.packet_bytes(), now);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include <proa/base/time.hpp>
 
@@ -11,10 +12,6 @@ namespace proa {
 /// RFC 8899 5.1.2 (BASE_PLPMTU): the IPv6 minimum MTU of 1280 (RFC 8200 5) less its 40 and UDP's 8
 /// bytes. Taken as working everywhere, over IPv4 too. All sizes here are Proa packets.
 inline constexpr std::uint32_t path_bytes_base = 1280 - 40 - 8;
-
-/// This many packets above the base lost in a row, none of them or later arrived while small ones
-/// did: the path has become smaller.
-inline constexpr std::uint32_t black_hole_losses = 3;
 
 /// Searches upward while a flow has full packets to send, so a flow of small messages never probes.
 /// The largest size is tried first: mostly the interface's MTU is the path's, and one round trip
@@ -57,6 +54,7 @@ class PathMtu {
     current_ = std::min(narrow(bytes), max_);
     ceiling_ = std::max<std::uint32_t>(ceiling_, current_ + 1U);
     failures_ = 0;
+    doubted_ = 0;
     if (current_ < max_ && next_candidate() == 0) wait_to_raise(now);
     return true;
   }
@@ -64,19 +62,22 @@ class PathMtu {
   void on_probe_lost(std::uint32_t bytes, Instant now) noexcept {
     if (bytes != probe_) return;
     probe_ = 0;
-    if (++failures_ < probes_max) return;
-    failures_ = 0;
-    ceiling_ = bytes;
+    if (std::exchange(doubted_, std::uint16_t{0}) == 0) {
+      if (++failures_ < probes_max) return;
+      failures_ = 0;
+      ceiling_ = bytes;
+    }
     if (next_candidate() == 0) wait_to_raise(now);
   }
-  /// RFC 8899 4.3: packets of that many bytes and more vanish while smaller ones arrive. True: they
-  /// are smaller now. Those sent before they became smaller say nothing new.
-  bool on_black_hole(std::uint32_t bytes, Instant now) noexcept {
-    if (current_ <= base() || bytes > current_) return false;
+  /// RFC 8899 4.3: packets of the present size vanish while smaller ones arrive. True: they are
+  /// smaller now. It may have been bad luck: one probe of the former size goes before the search
+  /// below it.
+  bool on_black_hole() noexcept {
+    if (current_ <= base()) return false;
+    doubted_ = current_;
     ceiling_ = current_;
     current_ = base();
     failures_ = 0;
-    if (next_candidate() == 0) wait_to_raise(now);  // else when the search below it has ended
     return true;
   }
 
@@ -100,6 +101,7 @@ class PathMtu {
     ceiling_ = max_ + 1U;
     raise_at_ = never;
     failures_ = 0;
+    doubted_ = 0;
   }
   void wait_to_raise(Instant now) noexcept {
     raise_at_ = later(now, std::min(raise_first * (std::int64_t{1} << waits_), raise_max));
@@ -108,11 +110,13 @@ class PathMtu {
   void limit(std::uint16_t room) noexcept {
     max_ = room;
     current_ = std::min(current_, max_);
+    doubted_ = std::min(doubted_, max_);
     ceiling_ = std::min<std::uint32_t>(ceiling_, max_ + 1U);
   }
   /// The next size between what works and what does not; 0: none.
   [[nodiscard]] std::uint16_t next_candidate() const noexcept {
     if (current_ >= max_) return 0;
+    if (doubted_ != 0) return doubted_;
     if (ceiling_ > max_) return max_;
     const auto* const low = std::upper_bound(common.begin(), common.end(), current_);
     const auto* const high = std::lower_bound(low, common.end(), ceiling_);
@@ -123,7 +127,8 @@ class PathMtu {
   std::uint32_t ceiling_ = 0;  // the smallest size known not to work, or max_ + 1
   std::uint16_t max_;
   std::uint16_t current_;
-  std::uint16_t probe_ = 0;  // size of the probe under way, or 0
+  std::uint16_t probe_ = 0;    // size of the probe under way, or 0
+  std::uint16_t doubted_ = 0;  // the size before a black hole, until its probe is judged, or 0
   std::uint8_t failures_ = 0;
   std::uint8_t waits_ = 0;
 };

@@ -5,12 +5,12 @@
 #include <utility>
 
 #include <proa/transport/ack_info.hpp>
+#include <proa/transport/black_hole.hpp>
 #include <proa/transport/congestion.hpp>
 #include <proa/transport/events.hpp>
 #include <proa/transport/kept_congestion.hpp>
 #include <proa/transport/loss.hpp>
 #include <proa/transport/pacing.hpp>
-#include <proa/transport/path_mtu.hpp>
 #include <proa/transport/probe.hpp>
 #include <proa/transport/send_queue.hpp>
 #include <proa/transport/sent_packets.hpp>
@@ -28,7 +28,8 @@ class Sender {
         congestion_(pool, options.congestion, packet_bytes),
         options_(&options),
         probe_interval_(options.probe_before_sample),
-        credit_{start.credit, start.credit} {}
+        credit_{start.credit, start.credit},
+        black_hole_(packet_bytes) {}
 
   [[nodiscard]] SendQueue<Memory>& queue() noexcept { return queue_; }
   [[nodiscard]] const SendQueue<Memory>& queue() const noexcept { return queue_; }
@@ -62,7 +63,7 @@ class Sender {
   /// One more and what is lost was too large for the path. Two of that size were lost in a row: not
   /// again, it is what somebody waits for. New data goes on to find out.
   [[nodiscard]] bool resends_small() const noexcept {
-    return large_lost_ + 1U >= black_hole_losses && queue_.has_lost();
+    return black_hole_.near() && queue_.has_lost();
   }
   /// When something was sent, or a probe became due, that asks for an answer.
   [[nodiscard]] Instant waiting_since() const noexcept { return waiting_since_; }
@@ -175,6 +176,12 @@ class Sender {
   /// and nobody waits for it: a probe after a usual round trip would be one packet more per flow.
   void on_keepalive() noexcept {
     if (packets_.in_flight_packets() == 0 && queue_.empty()) probe_interval_ = options_->probe_max;
+  }
+
+  /// Packets hold that much from now on.
+  void on_packet_size(std::uint32_t bytes) noexcept {
+    congestion_.on_packet_size(bytes);
+    black_hole_.on_packet_size(bytes);
   }
 
   /// Packets take another way from now on and may overtake those under way: for two round trips
@@ -299,7 +306,7 @@ class Sender {
       acked.newest_sent_at = packet.sent_at;
       acked.oldest_sent_at = std::min(acked.oldest_sent_at, packet.sent_at);
       acked.newest_is_new = below == 0;
-      if (packet.bytes >= large_lost_bytes_) large_lost_ = 0;
+      black_hole_.on_arrival(packet.bytes);
       packets_.resolve(packet, PacketState::acked);
     }
     return acked;
@@ -342,7 +349,6 @@ class Sender {
   // sender_loss.hpp
   void find_losses(Instant as_of, Instant now, Resolved& out) noexcept;
   void lose(SentPacket& packet, LossSample& loss, Resolved& out) noexcept;
-  void tell_large_losses(Resolved& out) noexcept;
   [[nodiscard]] std::uint64_t index_of(PacketNumber number) const noexcept {
     return sent_count_ - packets_.next().since(number);
   }
@@ -368,9 +374,8 @@ class Sender {
   PacketNumber largest_acked_;
   std::uint32_t probes_in_a_row_ = 0;
   std::uint32_t ce_marked_ = 0;
-  std::uint32_t answered_age_us_ = 0;   // how long ago what was acknowledged last was sent
-  std::uint16_t large_lost_ = 0;        // since one as large as the first of them arrived
-  std::uint16_t large_lost_bytes_ = 0;  // the first of them
+  std::uint32_t answered_age_us_ = 0;  // how long ago what was acknowledged last was sent
+  BlackHole black_hole_;
   bool any_acked_ = false;
   bool probe_due_ = false;
   bool peer_refused_ = false;  // it had no memory and has not acknowledged anything since

@@ -30,8 +30,7 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
       if ((by_count && rule_.lost_by_count(later_tracked)) || overdue <= as_of) {
         const std::uint32_t told = loss.lost_packets;
         lose(packet, loss, out);
-        if (packet.bytes > arrived && loss.lost_packets != told && large_lost_++ == 0)
-          large_lost_bytes_ = packet.bytes;
+        if (packet.bytes > arrived && loss.lost_packets != told) black_hole_.on_loss(packet.bytes);
       } else {
         loss_deadline_ = std::min(loss_deadline_, overdue);
       }
@@ -40,20 +39,12 @@ void Sender<Memory, Congestion>::find_losses(Instant as_of, Instant now, Resolve
     }
     ++later_tracked;
   }
-  if (loss.lost_bytes != 0) tell_large_losses(out);
   if (loss.lost_bytes == 0) return;
+  out.black_hole = black_hole_.found();
   rule_.on_loss(loss.newest_lost, sent_count_);
   loss.smoothed_rtt = rtt_.smoothed();
   loss.next_number = sent_count_;
   congestion_.on_loss(loss);
-}
-
-/// Counted beyond their records: a flow may send a large packet now and then.
-template <MessageMemory Memory, CongestionController Congestion>
-void Sender<Memory, Congestion>::tell_large_losses(Resolved& out) noexcept {
-  out.large_lost = large_lost_;
-  out.large_lost_bytes = large_lost_bytes_;
-  if (large_lost_ >= black_hole_losses) large_lost_ = 0;
 }
 
 template <MessageMemory Memory, CongestionController Congestion>
@@ -66,7 +57,8 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, LossSample& loss,
   packets_.resolve(packet, PacketState::lost);
   if (holds(packet.content, PacketContent::size_probe)) {
     // RFC 8899 3: a lost probe is not a sign of congestion.
-    out.size_probe_lost = packet.bytes;
+    // Only the newest is under way; one before it was given up and acknowledged late.
+    if (out.size_probe_lost == 0) out.size_probe_lost = packet.bytes;
     return;
   }
   ++lost_packets_;

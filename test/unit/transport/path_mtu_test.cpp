@@ -1,6 +1,7 @@
 // Path MTU discovery: the arithmetic, what an engine remembers, and flows that search.
 #include <catch2/catch.hpp>
 
+#include <proa/base/prng.hpp>
 #include <proa/transport/path_mtu.hpp>
 #include <proa/transport/path_sizes.hpp>
 
@@ -83,13 +84,27 @@ TEST_CASE("A search that ended below the largest size begins anew later, ever mo
 TEST_CASE("A black hole falls back to 1280 at once and is searched below", "[rfc8899-4.3]") {
   PathMtu mtu{8972, 8972};
   CHECK(mtu.packet_bytes() == 8972);  // remembered
-  CHECK(mtu.on_black_hole(mtu.packet_bytes(), Instant{}));
+  CHECK(mtu.on_black_hole());
   CHECK(mtu.packet_bytes() == 1232);
+  REQUIRE(mtu.begin_probe(9000) == 8972);  // once: it may have been bad luck
+  mtu.on_probe_lost(8972, Instant{});
+  const std::uint32_t below = mtu.begin_probe(9000);
+  CHECK(below < 8972);
+  mtu.on_probe_lost(below, Instant{});
   search(mtu, 1472, Instant{});
   CHECK(mtu.packet_bytes() == 1472);
-  CHECK_FALSE(mtu.on_black_hole(8972, Instant{}));  // the last ones of the former size
+  CHECK_FALSE(PathMtu(0, 1472).on_black_hole());  // already there
+}
+
+TEST_CASE("A black hole that was bad luck costs one probe") {
+  PathMtu mtu{1472, 8972};
+  search(mtu, 1472, Instant{});  // nothing above
+  CHECK(mtu.on_black_hole());
+  CHECK(mtu.wants_probe(Instant{} + 1ms));
+  CHECK(mtu.begin_probe(9000) == 1472);
+  CHECK(mtu.on_probe_acked(1472, Instant{} + 1ms));
   CHECK(mtu.packet_bytes() == 1472);
-  CHECK_FALSE(PathMtu(0, 1472).on_black_hole(1472, Instant{}));  // already there
+  CHECK_FALSE(mtu.wants_probe(Instant{} + 2ms));  // what is above was tried
 }
 
 TEST_CASE("A probe that was given up and arrives all the same still counts") {
@@ -333,22 +348,48 @@ TEST_CASE("Smaller packets all around hide no large one that vanishes", "[rfc889
 }
 
 TEST_CASE("On a path that has been found out what is lost is sent again at full size") {
+  const std::size_t carries = GENERATE(1472U, 8952U);
+  const std::size_t in_flight = GENERATE(17'972U, 30'000U, 44'888U, 80'000U);  // when it shrinks
+  CAPTURE(carries, in_flight);
   Shrunk world;
-  world.path.carries = 1472;
-  for (int i = 0; i < 10; ++i) {
-    REQUIRE(world.pair.send(0, std::string(30'000, 'z')));
+  world.path.carries = carries;
+  REQUIRE(world.pair.send(0, std::string(in_flight, 'z')));
+  world.pair.run_for(5ms);
+  for (int i = 0; i < 30; ++i) {
+    REQUIRE(world.pair.send(0, std::string(100'000, 'z')));
     world.pair.run_for(20ms);
   }
-  REQUIRE(world.info().packet_bytes == 1472);
+  REQUIRE(world.info().packet_bytes == carries);
   std::vector<std::size_t> sizes;  // of packets with data
   world.pair.lose = [&](int, const std::vector<std::byte>& packet) {
     if (packet.size() > 500) sizes.push_back(packet.size());
     return sizes.size() == 2 && packet.size() > 500;
   };
-  REQUIRE(world.pair.send(0, std::string(20 * 1'400, 'z')));
+  const auto resent = world.info().resent_bytes;
+  REQUIRE(world.pair.send(0, std::string(20 * (carries - 72), 'z')));
   world.pair.run_for(20ms);
-  CHECK(world.info().resent_bytes > 0);
-  CHECK(std::count_if(sizes.begin(), sizes.end(), [](auto n) { return n < 1472; }) <= 1);
+  CHECK(world.info().resent_bytes > resent);
+  CHECK(std::count_if(sizes.begin(), sizes.end(), [&](auto n) { return n < carries; }) <= 1);
+}
+
+TEST_CASE("Losses among packets of all sizes make a flow smaller for a moment only") {
+  Shrunk world;
+  Prng prng{7};
+  world.pair.lose = [&](int, const auto&) { return prng.chance(5, 100); };
+  int falls = 0, small = 0;
+  std::uint32_t before = world.info().packet_bytes;
+  for (int i = 0; i < 40'000; ++i) {
+    const bool large = prng.chance(1, 20);
+    (void)world.pair.send(0, std::string(large ? 8'900 : 200 + prng.below(1'200), 'z'));
+    world.pair.run_for(30us);
+    const std::uint32_t bytes = world.info().packet_bytes;
+    if (bytes < before) ++falls;
+    if (bytes < 8972) ++small;
+    before = bytes;
+  }
+  CHECK(falls != 0);
+  CAPTURE(falls, small);
+  CHECK(small <= 400);
 }
 
 TEST_CASE("Two of three large packets that vanish are no black hole", "[rfc8899-4.3]") {
