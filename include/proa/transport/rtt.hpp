@@ -44,13 +44,15 @@ class RttEstimator {
       variation_ns_ = packed(smoothed_ / 2);
       return;
     }
-    // A poller that came late measured itself: such a sample says nothing of the variation.
+    // A poller that came late measured itself: such a sample says nothing of the variation, and of
+    // the round trip that it is no shorter than the certain part. A path that becomes longer below
+    // a busy engine gives no others.
     const bool late = uncertainty > smoothed_ / 2;
     const Duration error = adjusted > smoothed_ ? adjusted - smoothed_ : smoothed_ - adjusted;
     if (!late) variation_ns_ = packed((3 * variation() + error) / 4);
     if (!late || adjusted < smoothed_)
       smoothed_ = (7 * smoothed_ + adjusted) / 8;
-    else if (smoothed_ < minimum_)  // all samples were late: by the certain part of the longest
+    else
       smoothed_ = (7 * smoothed_ + std::max(adjusted - uncertainty, smoothed_)) / 8;
     smoothed_ = std::max(smoothed_, Duration{1});
   }
