@@ -116,6 +116,10 @@ class Sender {
     ++sent_count_;
     if (record.state != PacketState::in_flight) return;
     waiting_since_ = record.sent_at;
+    // Unlike a keepalive it is waited for.
+    if (without(record.content, PacketContent::ping) != 0)
+      probe_interval_ =
+          std::min(probe_interval_, probe_timeout(rtt_, *options_, probes_in_a_row_));
     const Duration gap = congestion_.pacing_interval(record.bytes);
     pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());
     // RFC 9002 7.8: a window that is not used does not grow. Pacing keeps back less than half of
@@ -189,12 +193,14 @@ class Sender {
   void on_path_change(Instant now) noexcept { count_off_until_ = later(now, 2 * rtt_.smoothed()); }
 
   /// The peer had no memory for something that we sent, and has some now: probe at once instead of
-  /// at the end of a backed-off wait. While this end was not looking the news may have lain beside
-  /// the acknowledgement: then it says nothing.
+  /// at the end of a backed-off wait. Unless the oldest in flight may still be answered: what was
+  /// sent since says nothing, and while this end was not looking the news may have lain beside the
+  /// acknowledgement.
   void on_peer_room(const Arrival& arrival) noexcept {
-    const Duration silence = arrival.now - arrival.uncertainty - waiting_since_;
-    const bool overdue = probes_in_a_row_ != 0 || silence >= rtt_.smoothed();
-    if (packets_.in_flight_packets() == 0 || !overdue) return;
+    if (packets_.in_flight_packets() == 0) return;
+    const Instant oldest = packets_.at(packets_.oldest_in_flight()).sent_at;
+    const Duration silence = arrival.now - arrival.uncertainty - oldest;
+    if (probes_in_a_row_ == 0 && silence < rtt_.minimum()) return;
     for (std::uint32_t i = 0; i < packets_.count(); ++i) {
       SentPacket& packet = packets_.at(i);
       if (packet.state != PacketState::in_flight) continue;  // as a loss it was counted

@@ -83,6 +83,20 @@ TEST_CASE("news found by a late poller may have lain beside the acknowledgement:
   CHECK(f.sender.probe_due());
 }
 
+TEST_CASE("news of memory speaks of the oldest in flight, whatever was sent since") {
+  Fixture f;
+  f.measure_round_trip();  // 40 us
+  f.send(1);
+  f.now += 41us;
+  (void)f.acknowledge(1);  // the smoothed one is longer than the shortest now
+  f.send(1);
+  f.now += 40us;
+  f.send(1);
+  f.sender.on_peer_room({f.now, {}, false});
+  CHECK(f.sender.probe_due());
+  CHECK(f.sender.probe_is_small());
+}
+
 TEST_CASE("news of memory after despair says that nothing was congested, and begins anew",
           "[rfc3522]") {
   Fixture f;
@@ -112,5 +126,7 @@ TEST_CASE("an answer to a keepalive is waited for patiently, unless messages wai
     f.send_other(with(0, PacketContent::ping));
     CAPTURE(waits);
     CHECK(f.sender.probe_deadline() - f.now == (waits ? Duration{105us} : f.options.probe_max));
+    f.send_other(with(0, PacketContent::want));
+    CHECK(f.sender.probe_deadline() - f.now == Duration{105us});
   }
 }
