@@ -347,6 +347,11 @@ ROWS = [
         "  const std::uint32_t doublings = std::min(sent_in_a_row, 30U);",
         "  const std::uint32_t doublings = std::min(sent_in_a_row, planted::bug(@) ? 1U : 30U);",
         "CHECK( probes <= allowed"),
+    Row("A26", "a probe waits by the shortest round trip instead of the usual one", "transport/probe.hpp",
+        "      rtt.smoothed() + std::max(4 * rtt.variation(), ",
+        "      planted::bug(@) ? rtt.minimum() + options.probe_variation_min + slack\n"
+        "                      : rtt.smoothed() + std::max(4 * rtt.variation(), ",
+        "CHECK( probes <= allowed"),
     Row("A26", "whoever gets a message is told of an end that is none", "engine/turn.hpp",
         "  ++report_.events;\n",
         "  ++report_.events;\n"
