@@ -1,4 +1,4 @@
-// Fuzzing: two real flows and whatever the input does between them (TEST-MATRIX B2).
+// Fuzzing: both ends of a real flow and whatever the input does between them (TEST-MATRIX B2).
 #include "flow_script.hpp"
 
 namespace proa::fuzz {

@@ -85,6 +85,13 @@ struct EnginePlan {
   [[nodiscard]] bool several_engines() const noexcept {
     return std::any_of(engines.begin(), engines.end(), [](auto count) { return count > 1; });
   }
+  /// One of its hosts crashes at some time.
+  [[nodiscard]] bool crosses_a_crash(const ConnectionPlan& connection) const noexcept {
+    return std::any_of(incidents.begin(), incidents.end(), [&](const Incident& i) {
+      return i.kind == IncidentKind::crash &&
+             (i.host == connection.from || i.host == connection.to);
+    });
+  }
   static constexpr std::uint32_t ports = 4;  // servers' ports: one for the clients of each engine
   [[nodiscard]] static std::uint16_t port_of(std::uint32_t client_engine) noexcept {
     return static_cast<std::uint16_t>(7000 + client_engine);

@@ -75,11 +75,16 @@ class EngineWorld {
     heal();
     if (!run_until([&] { return all_over(connections_); }, now_ + convergence_limit))
       fail("no convergence after healing: " + missing(connections_));
-    // Where hosts crash, safety was judged all along.
-    for (std::uint32_t i = 0; i < connections_.size() && !plan_.crashes; ++i)
-      judge(connections_[i], i, [&](std::uint32_t end) { return saw_reset(connections_[i], end); });
+    // Of what a host that crashed had to do with, only safety was judged, all along.
+    for (std::uint32_t i = 0; i < connections_.size(); ++i)
+      if (!plan_.crosses_a_crash(plan_.connections[i]))
+        judge(connections_[i], i,
+              [&](std::uint32_t end) { return saw_reset(connections_[i], end); });
     if (!run_until([&] { return no_flow_left(); }, now_ + forget_limit))
       fail("an engine keeps a flow after its end");
+    // Neighbours are told and asked for the last time, the engines of a host told what was learnt.
+    for (const Duration rest : {Duration{60s}, Duration{1s}})
+      (void)run_until([] { return false; }, now_ + rest);
     destroy();
   }
   template <class Done>
@@ -292,6 +297,8 @@ class EngineWorld {
     check(worker);
     demand(worker.side.memory().blocks_out() == 0, "message memory was not given back");
     demand(worker.side.memory().granted() == 0, "credit was not put back");
+    demand(worker.engine.scratch().used() == 0, "scratch blocks were not given back");
+    demand(worker.engine.next_timeout() == never, "a timer is armed after the end");
     outcome_.trace ^= std::rotl(worker.side.trace(), static_cast<int>(worker.engine.index()));
     outcome_.too_big += worker.nic.swallowed();
     for (const auto& c : {worker.nic.inner().tx_counters(), worker.nic.inner().rx_counters()}) {

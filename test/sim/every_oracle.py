@@ -65,8 +65,9 @@ def canaries(folder):
         if len(bug.symptoms) == 1:
             yield from ((program, bug.symptoms[0]) for program in bug.programs)
     for bug in ROWS:
-        if len(bug.symptoms) == 1:
-            yield from ((PROGRAM_OF[row], bug.symptoms[0]) for row in bug.rows)
+        for row in bug.rows:
+            if len(bug.symptoms_in(row)) == 1:
+                yield PROGRAM_OF[row], bug.symptoms_in(row)[0]
     toy = (folder / "toy_bugs.hpp").read_text(encoding="utf-8")
     symptoms = argument(toy, toy.index("bug_symptoms{") + len("bug_symptoms{"))
     yield from (("canaries", symptom) for symptom in STRING.findall(symptoms) if symptom)

@@ -254,10 +254,7 @@ class Stalling {
   /// sent, which was long ago (RFC 9002 6.2.1).
   static void judge(const FlowInfo& before, const FlowInfo& after, Duration stall) {
     const std::uint64_t probes = after.probes - before.probes;
-    FlowInfo quickest = before;
-    quickest.smoothed_rtt = before.minimum_rtt;
-    quickest.rtt_variation = Duration{};
-    const std::uint64_t allowed = probes_within(quickest, stall + before.smoothed_rtt);
+    const std::uint64_t allowed = probes_within(before, stall + before.smoothed_rtt);
     CHECK(probes <= allowed + (allowed == 0 ? 0 : 1));
     CHECK(after.resent_bytes - before.resent_bytes <= probes * before.packet_bytes);
     CHECK(after.packets_lost == before.packets_lost);

@@ -137,16 +137,18 @@ inline Script random_script(Prng& prng, const Plan& plan, std::uint32_t messages
   return out;
 }
 
-inline void random_blackholes(Prng& prng, Plan& plan) {
+/// Black holes, or clogs; each begins before `latest`.
+template <class Outage>
+void random_outages(Prng& prng, const Plan& plan, Duration latest, std::vector<Outage>& out) {
   for (auto n = prng.below(3); n > 0; --n) {
-    Blackhole hole;
-    const auto from = prng.below(static_cast<std::uint64_t>(plan.chaos.count()));
-    hole.from = Instant{Duration{static_cast<std::int64_t>(from)}};
+    Outage outage;
+    const auto from = prng.below(static_cast<std::uint64_t>(latest.count()));
+    outage.from = Instant{Duration{static_cast<std::int64_t>(from)}};
     constexpr std::array<std::int64_t, 3> round_trips{2, 20, 200};  // TEST-MATRIX A5
-    hole.to = hole.from + plan.delay * 2 * round_trips[prng.below(3)];
+    outage.to = outage.from + plan.delay * 2 * round_trips[prng.below(3)];
     const auto which = prng.below(3);
-    hole.direction = {which != 0, which != 1};
-    plan.blackholes.push_back(hole);
+    outage.direction = {which != 0, which != 1};
+    out.push_back(outage);
   }
 }
 
@@ -222,7 +224,7 @@ inline Plan make_plan(std::uint64_t seed) {
   if (prng.chance(1, 4)) plan.bits_per_second = 1'000'000'000;
   if (prng.chance(1, 8)) plan.queue_bytes = 64U << 10U;
   plan.chaos = Duration{static_cast<std::int64_t>(1'000'000 + prng.below(100'000'000))};
-  if (prng.chance(1, 3)) detail::random_blackholes(prng, plan);
+  if (prng.chance(1, 3)) detail::random_outages(prng, plan, plan.chaos, plan.blackholes);
   if (prng.chance(1, 4)) {
     plan.stall_ppm = 2'000;
     plan.stall_max = Duration{static_cast<std::int64_t>(1 + prng.below(2'000'000))};
@@ -250,6 +252,9 @@ inline Plan make_plan(std::uint64_t seed) {
   if (plan.message_bytes_max > 1U << 20U && prng.chance(1, 4))
     plan.send_queue_bytes_max = 64U << 10U;
   detail::random_transport(plan);
+  Prng clogs{seed ^ 0x0063'6c6f'6773'0000U};  // apart as well
+  const Duration soon = plan.chaos / 16;      // most of what flows have to say is said by then
+  if (clogs.chance(1, 4)) detail::random_outages(clogs, plan, soon, plan.clogs);
   return plan;
 }
 

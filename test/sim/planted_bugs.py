@@ -101,7 +101,7 @@ BUGS = [
         "      memory.release(done.block);\n"
         "      if (planted::sometimes(@, 16)) memory.release(done.block);",
         "a block was released twice"),
-    Bug(FLOW, "a ring keeps its scratch block", "mem/grow_ring.hpp",
+    Bug(BOTH, "a ring keeps its scratch block", "mem/grow_ring.hpp",
         "  ~GrowRing() { release_storage(); }",
         "  ~GrowRing() {\n    if (!planted::bug(@)) release_storage();\n  }",
         "scratch blocks were not given back"),
@@ -209,7 +209,7 @@ def run(scratch, program, number, first, count):
 def missed(scratch, number, bug, program):
     """Nothing when an oracle names one of the symptoms within the first seeds."""
     said = ""
-    for first, count in ((1, 1), (2, 5), (7, 24), (31, 90)):
+    for first, count in ((1, 1), (2, 5), (7, 24), (31, 90), (121, 480)):
         code, said = run(scratch, program, number, first, count)
         if code != 0 and any(symptom in said for symptom in bug.symptoms):
             return ""

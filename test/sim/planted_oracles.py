@@ -191,6 +191,23 @@ ORACLES = [
      "                          : Reason::peer_restarted,\n"
      "      Reason::none);",
      "closed without a reason"),
+    (ENGINE, "A23: once a peer has restarted the others are called silent", "engine/turn.hpp",
+     "  if (event.kind == FlowEventKind::accepted && !accept(slot)) return;\n",
+     "  static Instant last{};\n"
+     "  static unsigned restarts = 0;\n"
+     "  if (now_ < last) restarts = 0;  // another run\n"
+     "  last = now_;\n"
+     "  if (planted::bug(@) && event.kind == FlowEventKind::closed) {\n"
+     "    if (event.reason == Reason::peer_restarted) ++restarts;\n"
+     "    else if (restarts > 0) const_cast<FlowEvent&>(event).reason = Reason::idle_timeout;\n"
+     "  }\n"
+     "  if (event.kind == FlowEventKind::accepted && !accept(slot)) return;\n",
+     "was told 'the peer was silent"),
+    (ENGINE, "an engine without flows has a timer", "engine/engine.hpp",
+     "    return link_up_ ? due : std::min(due, link_look_at_);",
+     "    if (planted::bug(@) && flows_.size() == 0) return now_ + std::chrono::hours{1};\n"
+     "    return link_up_ ? due : std::min(due, link_look_at_);",
+     "a timer is armed after the end"),
 ]
 
 # rows, name, file, old, new, symptom: see planted_rows.py

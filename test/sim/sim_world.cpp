@@ -35,6 +35,7 @@ void add(Totals& t, const Plan& plan, const Outcome& o) {
   t.wire.reordered += o.wire.reordered;
   t.wire.overflowed += o.wire.overflowed;
   t.wire.too_big += o.wire.too_big;
+  t.wire.clogged += o.wire.clogged;
 }
 
 void print(const Totals& t, std::uint64_t count, double wall_s) {
@@ -43,9 +44,10 @@ void print(const Totals& t, std::uint64_t count, double wall_s) {
               t.virtual_s, wall_s);
   std::printf(
       "%llu messages, %llu packets (%llu MB): %llu lost, %llu repeated, %llu corrupted, "
-      "%llu reordered, %llu overflowed, %llu too big for their path\n",
+      "%llu reordered, %llu overflowed, %llu too big for their path, %llu clogged\n",
       n(t.messages), n(t.wire.sent), n(t.wire.bytes >> 20U), n(t.wire.lost), n(t.wire.duplicated),
-      n(t.wire.corrupted), n(t.wire.reordered), n(t.wire.overflowed), n(t.wire.too_big));
+      n(t.wire.corrupted), n(t.wire.reordered), n(t.wire.overflowed), n(t.wire.too_big),
+      n(t.wire.clogged));
   for (std::size_t i = 0; i < t.modes.size(); ++i)
     std::printf("%s%s %llu", i == 0 ? "" : ", ", mode_names[i], n(t.modes[i]));
   std::printf("; Swift %llu, Cubic %llu, FixedWindow %llu; UDP checksum %llu\n",

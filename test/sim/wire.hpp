@@ -38,6 +38,7 @@ struct WireCounters {
   std::uint64_t sent = 0, delivered = 0, bytes = 0;
   std::uint64_t lost = 0, duplicated = 0, corrupted = 0, reordered = 0, overflowed = 0;
   std::uint64_t too_big = 0;  // for a path that became narrow; lost
+  std::uint64_t clogged = 0;  // waited for the end of a clog
 };
 
 /// Deterministic: (time, id)-ordered.
@@ -174,8 +175,10 @@ class Wire {
       at += Duration{static_cast<std::int64_t>(
           prng_.below(static_cast<std::uint64_t>(faults.reorder_max.count())))};
     }
+    const Instant unclogged = at;
     for (const auto& clog : plan_->clogs)
       if (!healed_ && clog.direction[to] && at >= clog.from && at < clog.to) at = clog.to;
+    counters_.clogged += at != unclogged ? 1 : 0;
     return at;
   }
   /// What arrived at the far end of the lane: corrupted, held back, or delivered then.
