@@ -358,6 +358,10 @@ ROWS = [
         "  while (more && host.deficit > 0 && send_budget_ > 0) {",
         "  while (more && (host.deficit > 0 || planted::bug(@)) && send_budget_ > 0) {",
         "world.most_quanta() <= count * share"),
+    Row("scheduling", "whoever finds the ring full goes to the end of the line", "engine/turn.hpp",
+        "  if (next_packet(host.loopback) == nullptr) return false;",
+        "  if (next_packet(host.loopback) == nullptr && !planted::bug(@)) return false;",
+        "world.longest() < 500us"),
     *(Row(*oracle) for oracle in ROW_ORACLES),
 ]
 
