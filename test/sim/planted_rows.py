@@ -145,6 +145,10 @@ ROWS = [
         "  if (sent_in_a_row == 0) return",
         "  if (sent_in_a_row == 0 && !planted::bug(@)) return",
         "tail.sent.size() == k + 1", "200us"),
+    Row("A11", "the first packet of a burst speaks for all of it", "transport/swift.hpp",
+        "    const bool grows = starting_ && limited_;",
+        "    const bool grows = starting_ && (limited_ || planted::bug(@));",
+        "Duration{200us}"),
     Row("A12", "the reordering window stays as it was", "transport/loss.hpp",
         "    window_steps_ = std::min<std::uint64_t>(window_steps_ + 1,",
         "    window_steps_ = std::min<std::uint64_t>(window_steps_ + (planted::bug(@) ? 0U : 1U),",
@@ -394,6 +398,10 @@ ROWS = [
         "  while (more && host.deficit > 0 && send_budget_ > 0) {",
         "  while (more && (host.deficit > 0 || planted::bug(@)) && send_budget_ > 0) {",
         "world.most_quanta() <= count * share"),
+    Row("scheduling", "whoever finds the ring full goes to the end of the line", "engine/turn.hpp",
+        "  if (next_packet(host.loopback) == nullptr) return false;",
+        "  if (next_packet(host.loopback) == nullptr && !planted::bug(@)) return false;",
+        "world.longest() < 500us"),
     *(Row(*oracle) for oracle in ROW_ORACLES),
 ]
 

@@ -142,6 +142,9 @@ bool Engine<NicT, AppSide, Policy>::serve(std::uint32_t slot) noexcept {
       return true;
     }
   }
+  // It keeps its place: turns that find room may alternate with turns that find none, and who is
+  // first in the latter only would never send.
+  if (next_packet(host.loopback) == nullptr) return false;
   host.deficit += static_cast<std::int32_t>(options_.quantum_bytes);
   bool room = true;
   bool more = true;

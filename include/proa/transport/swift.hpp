@@ -37,7 +37,9 @@ namespace proa {
 /// - Start-up doubles per round while the smallest delay of the round is below half of the minimum
 ///   more (it is bursty), then drains for one round. It ends as well when a round stands above the
 ///   usual target and brings less than a quarter more: a long path's start-up would hold the queue,
-///   and everybody else down, between the two targets for ever.
+///   and everybody else down, between the two targets for ever. A round that the window did not
+///   limit is judged by its worst moment: bursts that the window holds find the queue empty each
+///   time, and would fill it for ever.
 /// - The step is small for few packets (a hundred flows may share a queue) and doubles after eight
 ///   uncongested rounds: long paths fill.
 /// - A flow of few packets yields to a queue that is not its own only so far (instead of the
@@ -205,7 +207,9 @@ class Swift {
   }
 
   void decide(std::uint64_t next_number) noexcept {
-    const bool by_moments = !starting_ && round_.worst_moment() != Duration::zero();
+    // A window that doubles queues what it adds: its worst moment says nothing of the path.
+    const bool grows = starting_ && limited_;
+    const bool by_moments = !grows && round_.worst_moment() != Duration::zero();
     const Duration delay = by_moments ? round_.worst_moment() : round_.quietest();
     if (delay == Duration::max() && !marked_) return decide_blindly();
     blind_rounds_ = 0;

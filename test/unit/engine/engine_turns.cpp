@@ -210,6 +210,32 @@ TEST_CASE("What the NIC does not take is kept and sent later, in order", "[engin
   for (int i = 0; i < 600; ++i) CHECK(got[static_cast<std::size_t>(i)].text == std::to_string(i));
 }
 
+TEST_CASE("Who finds the ring full keeps its place, also when every second turn finds it full",
+          "[engine]") {
+  for (const int turns_before : {40, 41}) {
+    Toys world;
+    world.a.port.set_link({.bits_per_second = 100'000'000});
+    REQUIRE(world.b.engine.listen(0, 7000));
+    const FlowKey large = world.connect({0, 1});
+    const FlowKey small = world.connect({0, 2});
+    const auto turn = [&] { (void)world.a.engine.turn([&] { return world.now; }); };
+    for (int i = 0; i < 1000; ++i)
+      REQUIRE(world.a.engine.submit(world.now, large,
+                                    world.a.side.message(0, std::string(1000, 'L')), false));
+    for (int i = 0; i < turns_before; ++i) turn();
+    REQUIRE(world.a.engine.counters().tx_ring_full > 0);
+    REQUIRE(world.a.engine.submit(world.now, small, world.a.side.message(0, "s"), false));
+    int pairs = 0;
+    while (flow_of(world.a, small).wants_transmit(world.now) && pairs < 50) {
+      world.now += 250us;  // for three packets
+      turn();
+      turn();
+      ++pairs;
+    }
+    CHECK(pairs <= 2);
+  }
+}
+
 TEST_CASE("An engine gives every packet and block back when it goes", "[engine]") {
   SimNetwork network{1};
   SimPort port{network, {.mac = MacAddress{{2, 0, 0, 0, 0, 1}}}};

@@ -22,12 +22,13 @@ std::uint32_t step_of(std::uint32_t packets, Duration base) {
   return d.controller.window_bytes() - before;
 }
 /// One round whose packets see these queues, in this order, in equal parts of it.
-void round_of(Driver<Swift>& d, Duration base, const std::vector<Duration>& queues) {
+void round_of(Driver<Swift>& d, Duration base, const std::vector<Duration>& queues,
+              bool limited = true) {
   const std::uint64_t end = d.next + 1;
   const std::uint64_t count = end - d.delivered;
   for (std::uint64_t i = 0; i < count; ++i) {
     d.now += base / static_cast<std::int64_t>(count);
-    d.ack(1, base + queues[i * queues.size() / count]);
+    d.ack(1, base + queues[i * queues.size() / count], limited);
   }
 }
 
@@ -147,6 +148,39 @@ TEST_CASE("a burst that finds the queue empty is judged by the queue it leaves")
     jitter.ack(1, 160us);
     jitter.round(100us);
     CHECK(jitter.controller.window_bytes() >= steady);
+  }
+}
+
+TEST_CASE("bursts that the window holds end start-up") {
+  const std::vector<Duration> burst{0us, 20us, 60us, 100us};
+  Driver<Swift> d;
+  for (int i = 0; i < 6; ++i) d.round(100us);
+  REQUIRE(d.controller.starting());
+  const std::uint32_t before = d.packets();
+
+  SECTION("as the first of them sees no queue, and the others do") {
+    round_of(d, 100us, burst, false);
+    CHECK_FALSE(d.controller.starting());
+    d.round(100us, false);  // drains
+    CHECK(d.packets() < before);
+    CHECK(d.packets() >= before / 2);
+  }
+  SECTION("but not those that the window limits: it doubles, and they with it") {
+    round_of(d, 100us, burst);
+    CHECK(d.controller.starting());
+    CHECK(d.packets() > before);
+  }
+  SECTION("nor those in the room of start-up, nor one late sample of theirs") {
+    round_of(d, 100us, {0us, 20us, 40us}, false);
+    d.ack(1, 200us, false);
+    d.round(100us, false);
+    CHECK(d.controller.starting());
+    CHECK(d.packets() == before);
+  }
+  SECTION("nor what a late poller measured") {
+    for (int i = 0; i < 20; ++i) d.round(5ms, false, 0, false);
+    CHECK(d.controller.starting());
+    CHECK(d.packets() == before);
   }
 }
 
