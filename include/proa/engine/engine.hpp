@@ -254,7 +254,7 @@ class Engine {
   void choose_first_path(Slot& host) noexcept;
   void look_at_path(std::uint32_t slot, const UdpArrival& from, Way way, Drop drop) noexcept;
   void first_path_is_good(Slot& host) noexcept;
-  void find_other_path(std::uint32_t slot, Way way) noexcept;
+  void find_other_path(std::uint32_t slot) noexcept;
   void take_path(Slot& host, UdpPorts ports) noexcept;
   void try_fresh_path(std::uint32_t slot) noexcept;
   void judge_former_path(std::uint32_t slot) noexcept;

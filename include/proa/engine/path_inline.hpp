@@ -50,7 +50,7 @@ void Engine<NicT, AppSide, Policy>::look_at_path(std::uint32_t slot, const UdpAr
     join_route(host);
     if (!misrouted) first_path_is_good(host);
   }
-  if (misrouted) find_other_path(slot, way);
+  if (misrouted) find_other_path(slot);
 }
 
 /// The peer has heard us and does not complain.
@@ -63,11 +63,10 @@ void Engine<NicT, AppSide, Policy>::first_path_is_good(Slot& host) noexcept {
 /// The peer says that our packets reach the wrong engine. What may have lain unread since before
 /// the pair could be judged says so of the one before. An ended flow sends no more.
 template <Nic NicT, class AppSide, class Policy>
-void Engine<NicT, AppSide, Policy>::find_other_path(std::uint32_t slot, Way way) noexcept {
+void Engine<NicT, AppSide, Policy>::find_other_path(std::uint32_t slot) noexcept {
   Slot& host = flows_[slot];
   if (host.route == Paths::none || !is_established(host.flow.state())) return;
-  const ReadProgress& read = way.via == Via::engine ? inbox_read_ : ring_read_;
-  if (read.read_until() < host.path_settles_at) return;
+  if (ring_read_.read_until() < host.path_settles_at) return;
   host.doubtful = true;
   paths_.forget(host.route, host.header.ports());
   if (const auto known = paths_.take(host.route, now_, host.path_since))
