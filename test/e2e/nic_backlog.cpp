@@ -75,15 +75,6 @@ std::string kernel_floods_tap() {
 
 }  // namespace
 
-TEST_CASE("no more frames lie unread on memif than its client chose, whoever reads", "[nic]") {
-  const SocketPath socket{"backlog"};
-  auto client = memif(MemifRole::client, socket);
-  const auto server = memif(MemifRole::server, socket);
-  CHECK(run_pair(floods(server), reads_late(client, 256)) == "");
-  client.descriptors = 8192;  // the server does not know
-  CHECK(run_pair(floods(client), reads_late(server, 8192)) == "");
-}
-
 TEST_CASE("no more frames lie unread in af_packet's ring than it says", "[nic][root]") {
   CHECK(over_veth(DpdkDriver::af_packet) == "");
 }
