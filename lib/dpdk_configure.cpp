@@ -213,6 +213,7 @@ void DpdkPort::learn_capabilities() {
   capabilities.frame_bytes_max = options.mtu + 14;
   capabilities.burst_packets_max = burst_packets_max;
   capabilities.queue_descriptors = std::min(rx_descriptors, tx_descriptors);
+  capabilities.rx_backlog_packets = backlog_packets(*this);
   capabilities.tx_ip_checksum = (tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
   capabilities.tx_udp_checksum = (tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
   capabilities.rx_checksum = (rx_offloads & RTE_ETH_RX_OFFLOAD_UDP_CKSUM) != 0;

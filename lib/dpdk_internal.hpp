@@ -257,6 +257,8 @@ void watch_port(DpdkPort& port);
 void unwatch_port(DpdkPort& port);
 /// Held while ports are opened and closed, so that nobody does it at the same time.
 [[nodiscard]] std::unique_lock<std::recursive_mutex> change_ports();
+/// The most frames that can lie unread before a queue's reader: dpdk_backlog.cpp.
+[[nodiscard]] std::uint32_t backlog_packets(const DpdkPort& port);
 /// What the kernel had no room for on this queue's packet socket, ever: dpdk_wait.cpp.
 [[nodiscard]] std::uint64_t kernel_drops(DpdkQueue& queue) noexcept;
 

@@ -23,6 +23,7 @@
 #include <proa/engine/options.hpp>
 #include <proa/engine/paths.hpp>
 #include <proa/engine/policy.hpp>
+#include <proa/engine/read_progress.hpp>
 #include <proa/engine/timing_wheel.hpp>
 #include <proa/engine/tx_queue.hpp>
 #include <proa/mem/scratch_pool.hpp>
@@ -157,8 +158,8 @@ class Engine {
   [[nodiscard]] Instant now() const noexcept { return now_; }
   /// Whether another turn has something to do besides receiving.
   [[nodiscard]] bool needs_turn() const noexcept {
-    return must_transmit() || touched_count_ != 0 || loopback_count_ != 0 || catching_up_ ||
-           (inbox_ != nullptr && !inbox_->empty());
+    return must_transmit() || touched_count_ != 0 || loopback_count_ != 0 ||
+           catching_up_after_ != Duration{} || (inbox_ != nullptr && !inbox_->empty());
   }
   /// When to take a turn at the latest if nothing arrives; at once when needs_turn().
   [[nodiscard]] Instant next_timeout() const noexcept {
@@ -183,9 +184,8 @@ class Engine {
     if (slot == no_slot) return std::nullopt;
     return flows_[slot].header.ports();
   }
-  /// The thread slept on the NIC's own descriptors: nothing waited in the ring before `at`. Without
-  /// it a sample's uncertainty reaches back to the last turn.
-  void note_ring_empty_until(Instant at) noexcept { drained_at_ = std::max(drained_at_, at); }
+  /// The thread slept on the NIC's own descriptors and the bell: nothing lay unread before `at`.
+  void note_ring_empty_until(Instant at) noexcept;  // receive.hpp
   /// O(flows): null, or the invariant that is broken.
   [[nodiscard]] const char* broken_invariant() noexcept;
 
@@ -225,6 +225,7 @@ class Engine {
 
   template <class Clock>
   bool receive(Clock&& clock) noexcept;
+  void note_late(Duration gap, bool ring_done, bool inbox_done) noexcept;
   void look_ahead(std::size_t count) noexcept;
   void receive_loopback() noexcept;
   template <class Handle>
@@ -244,8 +245,8 @@ class Engine {
   Drop hand_over(const UdpArrival& from, Via via, std::uint32_t owner) noexcept;
   Drop put(EngineGroup& group, std::uint32_t owner, const UdpArrival& what, Via via) noexcept;
   Drop to_other_interface(const UdpArrival& from) noexcept;
-  [[nodiscard]] bool trade_with_others(Instant drained_before) noexcept;
-  [[nodiscard]] bool take_handovers(Instant drained_before) noexcept;
+  [[nodiscard]] bool trade_with_others() noexcept;
+  [[nodiscard]] bool take_handovers() noexcept;
   void spread_news() noexcept;
   void ring_others() noexcept;
   // path_inline.hpp
@@ -352,13 +353,13 @@ class Engine {
   TimingWheel wheel_;
   Prng random_;
   Instant now_;
-  Instant drained_at_;    // when a receive burst last returned short
   Instant last_turn_at_;  // the clock reading of the last turn
   Instant link_look_at_ = Instant::min();
   std::uint64_t link_interruptions_ = 0;  // those that were answered
+  Duration catching_up_after_{};  // a gap that long: no timer until what came during it is read
   bool link_up_ = true;
-  bool catching_up_ = false;       // a long gap: no timer until a burst returns short
   std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it
+  ReadProgress ring_read_;
   std::uint32_t half_open_ = 0;
   SipKey cookie_secret_;
   std::uint32_t closing_flows_ = 0;
@@ -372,8 +373,9 @@ class Engine {
   std::vector<detail::AppState> apps_;
   std::vector<std::uint64_t> apps_with_events_, apps_with_memory_;  // one bit per application
   std::shared_ptr<EngineGroup> group_;
-  std::uint32_t index_;        // in the group, and in the low bits of its flow ids
-  Inbox* inbox_ = nullptr;     // what others hand over; null when there are no others
+  std::uint32_t index_;     // in the group, and in the low bits of its flow ids
+  Inbox* inbox_ = nullptr;  // what others hand over; null when there are no others
+  ReadProgress inbox_read_;
   std::uint64_t to_ring_ = 0;  // engines something was put into the inbox of
   Paths paths_;
   RateLimit answers_;

@@ -19,16 +19,17 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
       wheel_(flows_.capacity(), now),
       random_(options.seed ^ 0x656e'6769'6e65U),
       now_(now),
-      drained_at_(now),
       last_turn_at_(now),
       link_interruptions_(nic.link_interruptions()),
       neighbours_seen_(interface_.version()),
+      ring_read_(nic.capabilities().rx_backlog_packets, now),
       next_client_port_(static_cast<std::uint16_t>(random_.next32() | 1U)),
       apps_(std::max(options.apps_max, 1U)),
       apps_with_events_((apps_.size() + 63) / 64),
       apps_with_memory_((apps_.size() + 63) / 64),
       group_(options.group ? options.group : std::make_shared<EngineGroup>(EngineGroupOptions{})),
       index_(options.index & (engines_max - 1)),
+      inbox_read_(1, now),
       paths_(options.routes_max, options.seed ^ 0x7061'7468'7321U),
       answers_(options.answers_per_second, options.answers_burst),
       touched_(flows_.capacity()) {
@@ -36,6 +37,7 @@ Engine<NicT, AppSide, Policy>::Engine(NicT& nic, AppSide& app_side, const Engine
   if (group_->takes_handovers()) {
     PROA_CHECK(index_ < group_->size());
     inbox_ = &group_->inbox(index_);
+    inbox_read_ = ReadProgress{inbox_->capacity(), now};
   }
   cookie_secret_ = {random_.next(), random_.next()};
   const NicCapabilities nic_offers = nic.capabilities();

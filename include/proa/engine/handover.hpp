@@ -41,6 +41,10 @@ class Inbox {
   }
 
   [[nodiscard]] std::size_t payload_bytes_max() const noexcept { return stride_; }
+  /// The most entries that can wait.
+  [[nodiscard]] std::uint32_t capacity() const noexcept {
+    return static_cast<std::uint32_t>(heads_.size());
+  }
 
   /// Copies a datagram in. False: full, or it is longer than payload_bytes_max(). Any thread.
   [[nodiscard]] bool put(const UdpArrival& datagram, Via via, std::uint32_t from) noexcept {

@@ -43,22 +43,22 @@ Drop Engine<NicT, AppSide, Policy>::to_other_interface(const UdpArrival& from) n
 /// What others received for us, and the bells of those we received something for. True: nothing is
 /// left. An engine that is alone on its port never comes here.
 template <Nic NicT, class AppSide, class Policy>
-[[gnu::noinline]] bool Engine<NicT, AppSide, Policy>::trade_with_others(
-    Instant drained_before) noexcept {
-  const bool emptied = inbox_->empty() || take_handovers(drained_before);
+[[gnu::noinline]] bool Engine<NicT, AppSide, Policy>::trade_with_others() noexcept {
+  const bool emptied = inbox_->empty() || take_handovers();
+  if (emptied) inbox_read_.note_end(now_);
   if (to_ring_ != 0) ring_others();
   return emptied;
 }
 
 /// True: the inbox was emptied.
 template <Nic NicT, class AppSide, class Policy>
-bool Engine<NicT, AppSide, Policy>::take_handovers(Instant drained_before) noexcept {
+bool Engine<NicT, AppSide, Policy>::take_handovers() noexcept {
   const std::uint32_t limit = options_.handovers_per_turn;
   const std::uint32_t taken = inbox_->drain(
       limit,
-      [this, drained_before](const UdpArrival& from, Via via, std::uint32_t engine) {
+      [this](const UdpArrival& from, Via via, std::uint32_t engine) {
         if (via != Via::loopback) ++counters_.handed_to_us;
-        Arrival arrival{now_, now_ - drained_before, from.congestion_experienced};
+        Arrival arrival{now_, now_ - inbox_read_.read_until(), from.congestion_experienced};
         if (via == Via::loopback) arrival.uncertainty = {};
         const Drop drop = via == Via::icmp ? packet_too_big(from)
                                            : receive_datagram(from, arrival, {via, engine});
@@ -66,7 +66,9 @@ bool Engine<NicT, AppSide, Policy>::take_handovers(Instant drained_before) noexc
       },
       [this](const NeighbourNews& news) { interface_.hear(news, now_); });
   report_.received += taken;
-  return taken < limit;
+  if (taken < limit) return true;
+  inbox_read_.note_more(taken, now_);
+  return false;
 }
 
 /// An answer to ARP reaches one queue only. News that find no room are asked for again.

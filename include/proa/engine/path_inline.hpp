@@ -61,15 +61,12 @@ void Engine<NicT, AppSide, Policy>::first_path_is_good(Slot& host) noexcept {
 }
 
 /// The peer says that our packets reach the wrong engine. What may have lain unread since before
-/// the pair could be judged says so of the one before, unless it always lies there: an engine that
-/// never gets to the end of its ring needs better paths most. An ended flow sends no more.
+/// the pair could be judged says so of the one before. An ended flow sends no more.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::find_other_path(std::uint32_t slot) noexcept {
   Slot& host = flows_[slot];
   if (host.route == Paths::none || !is_established(host.flow.state())) return;
-  constexpr Duration unread_longest = std::chrono::milliseconds{10};
-  const Instant read_since = std::max(drained_at_, now_ - unread_longest);
-  if (read_since < host.path_settles_at) return;
+  if (ring_read_.read_until() < host.path_settles_at) return;
   host.doubtful = true;
   paths_.forget(host.route, host.header.ports());
   if (const auto known = paths_.take(host.route, now_, host.path_since))

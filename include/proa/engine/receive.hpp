@@ -6,6 +6,13 @@
 
 namespace proa {
 
+/// Without it a sample's uncertainty reaches back to the last turn.
+template <Nic NicT, class AppSide, class Policy>
+inline void Engine<NicT, AppSide, Policy>::note_ring_empty_until(Instant at) noexcept {
+  ring_read_.note_empty_until(at);
+  inbox_read_.note_empty_until(at);
+}
+
 /// Returns whether a burst came back short: everything that had arrived is handled.
 template <Nic NicT, class AppSide, class Policy>
 template <class Clock>
@@ -16,17 +23,30 @@ bool Engine<NicT, AppSide, Policy>::receive(Clock&& clock) noexcept {
     const std::size_t count = nic_->rx_burst(now_, std::span{rx_});
     now_ = clock();
     if (count != 0) {
-      Arrival arrival{now_, now_ - drained_at_, false};
+      Arrival arrival{now_, now_ - ring_read_.read_until(), false};
       sparse_ = count == 1;
       if (count > 1 && flows_.size() > flows_in_cache) look_ahead(count);
       handle_burst(count, [&](const Packet& packet) { return receive_frame(packet, arrival); });
     }
     if (count < rx_.size()) {
-      drained_at_ = now_;
+      ring_read_.note_end(now_);
       return true;
     }
+    ring_read_.note_more(static_cast<std::uint32_t>(count), now_);
     if (report_.received >= options_.rx_packets_per_turn) return false;
   }
+}
+
+/// Gaps while it catches up with an earlier one do not count, or an engine that is always late
+/// would never have timers. One of another order does: there are only a few of those.
+template <Nic NicT, class AppSide, class Policy>
+[[gnu::noinline]] void Engine<NicT, AppSide, Policy>::note_late(Duration gap, bool ring_done,
+                                                                bool inbox_done) noexcept {
+  ++counters_.late_turns;
+  if (gap <= 2 * catching_up_after_) return;
+  catching_up_after_ = gap;
+  if (!ring_done) ring_read_.begin_catching_up();
+  if (!inbox_done) inbox_read_.begin_catching_up();
 }
 
 /// Has fetched what the packets of rx_[0, count) are going to need, if they are what they seem.

@@ -21,20 +21,17 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
     transmit();
   }
   if (touched_count_ != 0) settle_touched();
-  const Instant drained_before = drained_at_;
-  bool drained = receive(clock);
-  if (inbox_ != nullptr) [[unlikely]]
-    drained = trade_with_others(drained_before) && drained;
-  if (now_ - last_turn_at_ > options_.late_poll) [[unlikely]] {
-    ++counters_.late_turns;
-    catching_up_ = true;
-  }
+  const bool ring_done = receive(clock);
+  const bool inbox_done = inbox_ == nullptr || trade_with_others();
+  if (now_ - last_turn_at_ > options_.late_poll) [[unlikely]]
+    note_late(now_ - last_turn_at_, ring_done, inbox_done);
   last_turn_at_ = now_;
   if (now_ >= link_look_at_) [[unlikely]]
     look_at_link();
-  if (drained) catching_up_ = false;
-  // What looks like silence after a gap may be waiting in the ring: receive drains before timers.
-  if (!catching_up_) expire_timers();
+  if (catching_up_after_ != Duration{}) [[unlikely]]
+    if (!ring_read_.catching_up() && !inbox_read_.catching_up()) catching_up_after_ = {};
+  // What looks like silence after a gap may be waiting in the ring: that is read before timers.
+  if (catching_up_after_ == Duration{}) expire_timers();
   if (memory_wanted_) [[unlikely]]
     serve_memory();
   deliver_events();

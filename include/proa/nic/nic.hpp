@@ -19,6 +19,8 @@ struct NicCapabilities {
   std::uint32_t frame_bytes_max = 1514;  // largest Ethernet frame without FCS, both directions
   std::uint32_t burst_packets_max = 32;
   std::uint32_t queue_descriptors = 256;  // the smaller of the receive and transmit ring
+  // The most frames that can lie unread, in the ring and behind it; rather too many than too few.
+  std::uint32_t rx_backlog_packets = 4096;
   bool tx_ip_checksum = false;
   bool tx_udp_checksum = false;
   bool rx_checksum = false;

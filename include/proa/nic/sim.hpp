@@ -297,6 +297,7 @@ class SimNic {
     out.queue = queue_;
     out.frame_bytes_max = port_->options_.frame_bytes_max;
     out.queue_descriptors = port_->options_.descriptors;
+    out.rx_backlog_packets = port_->options_.descriptors;
     return out;
   }
   [[nodiscard]] NicCounters counters() const noexcept { return queue().counters; }

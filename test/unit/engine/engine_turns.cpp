@@ -5,20 +5,7 @@
 
 using namespace toy;
 
-namespace {
-
 using Toys = World<ToyPolicy>;
-
-ToyFlow<HeapMemory>& flow_of(Host<ToyPolicy>& host, FlowKey key) {
-  ToyFlow<HeapMemory>* found = nullptr;
-  host.engine.for_each_flow([&](FlowKey at, AppCookie, const ToyFlow<HeapMemory>& flow) {
-    if (at == key) found = const_cast<ToyFlow<HeapMemory>*>(&flow);
-  });
-  REQUIRE(found != nullptr);
-  return *found;
-}
-
-}  // namespace
 
 TEST_CASE("Events wait in their flow until the application has room", "[engine]") {
   EngineOptions options;

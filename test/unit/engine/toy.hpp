@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -324,7 +325,9 @@ struct Host {
 template <class Policy>
 struct World {
   explicit World(EngineOptions options = {}, std::uint64_t receive_bytes = 4 << 20)
-      : a(network, 1, options, receive_bytes), b(network, 2, options, receive_bytes) {}
+      : World(options, options, receive_bytes) {}
+  World(const EngineOptions& of_a, const EngineOptions& of_b, std::uint64_t receive_bytes = 4 << 20)
+      : a(network, 1, of_a, receive_bytes), b(network, 2, of_b, receive_bytes) {}
 
   void run(Duration how_long, Duration step = 1us) {
     const Instant end = now + how_long;
@@ -350,5 +353,13 @@ struct World {
   Instant now{};
   Host<Policy> a, b;
 };
+
+inline ToyFlow<HeapMemory>& flow_of(Host<ToyPolicy>& host, FlowKey key) {
+  ToyFlow<HeapMemory>* found = nullptr;
+  host.engine.for_each_flow([&](FlowKey at, AppCookie, const ToyFlow<HeapMemory>& flow) {
+    if (at == key) found = const_cast<ToyFlow<HeapMemory>*>(&flow);
+  });
+  return found != nullptr ? *found : throw std::runtime_error("no such flow");
+}
 
 }  // namespace toy

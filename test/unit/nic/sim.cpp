@@ -218,6 +218,7 @@ TEST_CASE("what every simulated test runs on is the least that a cloud's NIC giv
     const NicCapabilities offers = port.nic(queue).capabilities();
     CHECK(offers.queue == queue);
     CHECK(offers.queue_descriptors == 256);
+    CHECK(offers.rx_backlog_packets == 256);
     CHECK_FALSE((offers.tx_ip_checksum || offers.tx_udp_checksum || offers.rx_checksum));
   }
 }
