@@ -332,7 +332,7 @@ ROWS = [
         "tx_pool_empty > 0"),
     Row("A25", "who found the pool empty once sends hardly anything any more", "engine/tx_queue.hpp",
         "    return &empty_[empty_count_ - 1];",
-        "    if (planted::bug(@) && pool_empty_ > 4'000 && !planted::sometimes(@, 16)) return nullptr;\n"
+        "    if (planted::bug(@) && pool_empty_ > 4'000 && !planted::sometimes(@, 64)) return nullptr;\n"
         "    return &empty_[empty_count_ - 1];",
         "0.5 * base_bits_per_second"),
     Row("A1e A25", "what is handed over over IPv6 is lost", "engine/handover_inline.hpp",

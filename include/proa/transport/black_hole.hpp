@@ -30,9 +30,7 @@ class BlackHole {
     smallest_lost_ = std::min(smallest_lost_, bytes);
     ++lost_;
   }
-  [[nodiscard]] bool found() const noexcept {
-    return lost_ >= losses_enough;
-  }
+  [[nodiscard]] bool found() const noexcept { return lost_ >= losses_enough; }
   /// One more would do.
   [[nodiscard]] bool near() const noexcept { return lost_ + 1U >= losses_enough; }
 

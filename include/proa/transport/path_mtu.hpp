@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <utility>
 
 #include <proa/base/time.hpp>
 
@@ -62,8 +61,10 @@ class PathMtu {
   void on_probe_lost(std::uint32_t bytes, Instant now) noexcept {
     if (bytes != probe_) return;
     probe_ = 0;
-    if (std::exchange(doubted_, std::uint16_t{0}) == 0) {
-      if (++failures_ < probes_max) return;
+    if (bytes == doubted_) {
+      doubted_ = 0;
+    } else {
+      if (bytes >= ceiling_ || ++failures_ < probes_max) return;
       failures_ = 0;
       ceiling_ = bytes;
     }

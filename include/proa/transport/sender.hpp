@@ -117,9 +117,8 @@ class Sender {
     if (record.state != PacketState::in_flight) return;
     waiting_since_ = record.sent_at;
     // Unlike a keepalive it is waited for.
-    if (without(record.content, PacketContent::ping) != 0)
-      probe_interval_ =
-          std::min(probe_interval_, probe_timeout(rtt_, *options_, probes_in_a_row_));
+    if (probes_in_a_row_ == 0 && without(record.content, PacketContent::ping) != 0)
+      probe_interval_ = std::min(probe_interval_, probe_timeout(rtt_, *options_, 0));
     const Duration gap = congestion_.pacing_interval(record.bytes);
     pacer_.on_sent(record.sent_at, gap, rtt_.smoothed());
     // RFC 9002 7.8: a window that is not used does not grow. Pacing keeps back less than half of
@@ -200,7 +199,9 @@ class Sender {
     if (packets_.in_flight_packets() == 0) return;
     const Instant oldest = packets_.at(packets_.oldest_in_flight()).sent_at;
     const Duration silence = arrival.now - arrival.uncertainty - oldest;
-    if (probes_in_a_row_ == 0 && silence < rtt_.minimum()) return;
+    // News waits for no packet behind it: it is as fast as the fastest acknowledgement.
+    const Duration usual = std::max(rtt_.minimum(), rtt_.smoothed() * 7 / 8);
+    if (probes_in_a_row_ == 0 && silence < usual) return;
     for (std::uint32_t i = 0; i < packets_.count(); ++i) {
       SentPacket& packet = packets_.at(i);
       if (packet.state != PacketState::in_flight) continue;  // as a loss it was counted

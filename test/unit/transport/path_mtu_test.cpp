@@ -107,6 +107,14 @@ TEST_CASE("A black hole that was bad luck costs one probe") {
   CHECK_FALSE(mtu.wants_probe(Instant{} + 2ms));  // what is above was tried
 }
 
+TEST_CASE("A larger probe that is lost when packets become smaller is no judgement of their size") {
+  PathMtu mtu{1472, 8972};
+  REQUIRE(mtu.begin_probe(9000) == 8972);
+  REQUIRE(mtu.on_black_hole());
+  for (int i = 0; i < 3; ++i) mtu.on_probe_lost(8972, Instant{});
+  CHECK(mtu.begin_probe(9000) == 1472);
+}
+
 TEST_CASE("A probe that was given up and arrives all the same still counts") {
   PathMtu mtu{0, 8972};
   const std::uint32_t bytes = mtu.begin_probe(9000);

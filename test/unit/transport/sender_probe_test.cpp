@@ -97,6 +97,26 @@ TEST_CASE("news of memory speaks of the oldest in flight, whatever was sent sinc
   CHECK(f.sender.probe_is_small());
 }
 
+TEST_CASE("on a path that queues news of memory says nothing of what may still be answered") {
+  Fixture f;
+  f.measure_round_trip();  // 40 us
+  for (std::uint32_t n = 1; n < 60; ++n) {
+    f.send(1);
+    f.now += 100us;
+    (void)f.acknowledge(n);
+  }
+  f.send(4);
+  f.now += 60us;
+  f.sender.on_peer_room({f.now, {}, false});
+  CHECK_FALSE(f.sender.probe_due());
+  f.now += 40us;
+  f.sender.on_peer_room({f.now, {}, false});
+  REQUIRE(f.sender.probe_due());
+  const Instant deadline = f.sender.probe_deadline();
+  f.send_probe();
+  CHECK(f.sender.probe_deadline() == deadline);  // its own probe ends no patience
+}
+
 TEST_CASE("news of memory after despair says that nothing was congested, and begins anew",
           "[rfc3522]") {
   Fixture f;
