@@ -215,8 +215,8 @@ ROWS = [
         "    ce_marked_ += ack.ce_marked;\n    if (planted::bug(@)) lost_packets_ += ack.ce_marked;",
         "packets_lost == lost"),
     Row("A19", "a black hole needs one more loss than there are probes", "transport/black_hole.hpp",
-        "    return lost_ >= losses_enough;",
-        "    return lost_ >= (planted::bug(@) ? 64 : 1) * losses_enough;",
+        "return lost_ >= losses_enough;",
+        "return lost_ >= (planted::bug(@) ? 64 : 1) * losses_enough;",
         "repaired", "timeouts <= 6.0"),
     Row("A19", "probes of a doubtful path are full-sized", "transport/sender.hpp",
         "    return probes_in_a_row_ > 1 || peer_refused_;",
@@ -332,7 +332,8 @@ ROWS = [
         "tx_pool_empty > 0"),
     Row("A25", "who found the pool empty once sends hardly anything any more", "engine/tx_queue.hpp",
         "    return &empty_[empty_count_ - 1];",
-        "    if (planted::bug(@) && pool_empty_ > 4'000 && !planted::sometimes(@, 64)) return nullptr;\n"
+        "    static unsigned calls = 0;  // nothing of 7 times 64\n"
+        "    if (planted::bug(@) && pool_empty_ > 4'000 && ++calls / 64 % 8 != 0) return nullptr;\n"
         "    return &empty_[empty_count_ - 1];",
         "0.5 * base_bits_per_second"),
     Row("A1e A25", "what is handed over over IPv6 is lost", "engine/handover_inline.hpp",
