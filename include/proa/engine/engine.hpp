@@ -226,6 +226,7 @@ class Engine {
   template <class Clock>
   bool receive(Clock&& clock) noexcept;
   void note_late(Duration gap, bool ring_done, bool inbox_done) noexcept;
+  void note_catching_up() noexcept;
   void look_ahead(std::size_t count) noexcept;
   void receive_loopback() noexcept;
   template <class Handle>
@@ -352,11 +353,11 @@ class Engine {
   FlowTable<Slot> flows_;
   TimingWheel wheel_;
   Prng random_;
-  Instant now_;
-  Instant last_turn_at_;  // the clock reading of the last turn
+  Instant now_, last_turn_at_;  // the clock's last reading; that of the last turn
   Instant link_look_at_ = Instant::min();
   std::uint64_t link_interruptions_ = 0;  // those that were answered
   Duration catching_up_after_{};  // a gap that long: no timer until what came during it is read
+  std::uint32_t turns_without_timers_ = 0;  // their shares are still to come
   bool link_up_ = true;
   std::uint32_t neighbours_seen_;  // the interface's version when flows last asked it
   ReadProgress ring_read_;

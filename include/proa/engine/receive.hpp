@@ -49,6 +49,14 @@ template <Nic NicT, class AppSide, class Policy>
   if (!inbox_done) inbox_read_.begin_catching_up();
 }
 
+template <Nic NicT, class AppSide, class Policy>
+[[gnu::noinline]] void Engine<NicT, AppSide, Policy>::note_catching_up() noexcept {
+  if (ring_read_.catching_up() || inbox_read_.catching_up())
+    ++turns_without_timers_;
+  else
+    catching_up_after_ = {};
+}
+
 /// Has fetched what the packets of rx_[0, count) are going to need, if they are what they seem.
 template <Nic NicT, class AppSide, class Policy>
 void Engine<NicT, AppSide, Policy>::look_ahead(std::size_t count) noexcept {

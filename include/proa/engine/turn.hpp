@@ -29,7 +29,7 @@ TurnReport Engine<NicT, AppSide, Policy>::turn(Clock&& clock) noexcept {
   if (now_ >= link_look_at_) [[unlikely]]
     look_at_link();
   if (catching_up_after_ != Duration{}) [[unlikely]]
-    if (!ring_read_.catching_up() && !inbox_read_.catching_up()) catching_up_after_ = {};
+    note_catching_up();
   // What looks like silence after a gap may be waiting in the ring: that is read before timers.
   if (catching_up_after_ == Duration{}) expire_timers();
   if (memory_wanted_) [[unlikely]]
@@ -284,6 +284,11 @@ void Engine<NicT, AppSide, Policy>::expire_timers() noexcept {
   };
   const auto ahead = [this](std::uint32_t slot) { flows_.prefetch(slot); };
   report_.timers = wheel_.expire(now_, options_.timers_per_turn, fire, ahead);
+  // An engine that is always late would serve one turn's share per ring's worth of packets.
+  for (; turns_without_timers_ != 0; --turns_without_timers_) {
+    if (wheel_.next_expiry() <= now_)
+      report_.timers += wheel_.expire(now_, options_.timers_per_turn, fire, ahead);
+  }
 }
 
 /// Memory goes to whoever has waited longest, application by application.

@@ -28,7 +28,7 @@ class BlackHole {
     if (lost_ == 0) largest_arrived_ = path_bytes_base;
     if (bytes <= largest_arrived_ || bytes > packet_bytes_) return;
     smallest_lost_ = std::min(smallest_lost_, bytes);
-    ++lost_;
+    if (lost_ < losses_enough) ++lost_;
   }
   [[nodiscard]] bool found() const noexcept { return lost_ >= losses_enough; }
   /// One more would do.

@@ -199,7 +199,7 @@ class Sender {
     if (packets_.in_flight_packets() == 0) return;
     const Instant oldest = packets_.at(packets_.oldest_in_flight()).sent_at;
     const Duration silence = arrival.now - arrival.uncertainty - oldest;
-    // News waits for no packet behind it: it is as fast as the fastest acknowledgement.
+    // News comes at once, an acknowledgement mostly a little later.
     const Duration usual = std::max(rtt_.minimum(), rtt_.smoothed() * 7 / 8);
     if (probes_in_a_row_ == 0 && silence < usual) return;
     for (std::uint32_t i = 0; i < packets_.count(); ++i) {

@@ -40,6 +40,27 @@ struct Flooded : World<ToyPolicy> {
       REQUIRE(turn_after(turn_time).received == burst);
     }
   }
+  /// Flows of the same peer, beside the first, each with a timer that is due then.
+  std::vector<ToyFlow<HeapMemory>*> open_flows(int count, Duration timer) {
+    std::vector<FlowKey> keys;
+    for (int i = 0; i < count; ++i) {
+      const FlowKey one = connect();
+      REQUIRE(a.engine.submit(now, one, a.side.message(0, "x"), false));
+      run(20us);
+      for (const auto& event : b.side.take(FlowEventKind::accepted)) keys.push_back(event.key);
+    }
+    REQUIRE(keys.size() == static_cast<std::size_t>(count));
+    (void)b.side.take(FlowEventKind::message);
+    std::vector<ToyFlow<HeapMemory>*> out;
+    for (const FlowKey key_of_b : keys) {
+      out.push_back(&flow_of(b, key_of_b));
+      out.back()->timer = now + timer;
+      out.back()->timeouts = 0;
+      REQUIRE(
+          b.engine.submit(now, key_of_b, b.side.message(0, "x"), false));  // looked at next turn
+    }
+    return out;
+  }
   /// Packets received until a timer fires that is due in the first turn. The last gap goes on.
   std::uint32_t received_until_timer(const std::vector<Duration>& gaps) {
     std::uint32_t received = 0;
@@ -102,6 +123,20 @@ TEST_CASE("After a late turn an overloaded engine's timers wait for one ring's w
 TEST_CASE("An overloaded engine whose every turn is late has timers nevertheless", "[engine]") {
   Flooded world;
   for (int i = 0; i < 5; ++i) CHECK(world.received_until_timer({150us}) <= burst + ring);
+}
+
+TEST_CASE("An engine that is always late serves as many timers as it has turns for", "[engine]") {
+  EngineOptions options;
+  options.timers_per_turn = 2;
+  Flooded world{options};
+  const auto flows = world.open_flows(24, 150us);
+  const auto waits = [](const auto* flow) { return flow->timeouts == 0; };
+  std::uint32_t received = 0;
+  while (std::any_of(flows.begin(), flows.end(), waits) && received < 100 * ring) {
+    world.fill_ring();
+    received += world.turn_after(150us).received;
+  }
+  CHECK(received <= 2 * (burst + ring));  // some are only found out in the second round
 }
 
 TEST_CASE("A gap of another order makes an engine that catches up begin anew", "[engine]") {

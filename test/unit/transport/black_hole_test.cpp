@@ -21,6 +21,8 @@ TEST_CASE("Three large packets lost, only smaller ones arrived: a black hole", "
   path.on_arrival(1472);  // the end of a message
   path.on_loss(8972);
   CHECK(path.found());
+  lose(path, 253, 8972);
+  CHECK(path.found());
 }
 
 TEST_CASE("A packet as large as one of the lost proves that the path carries it") {

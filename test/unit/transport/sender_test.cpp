@@ -120,6 +120,15 @@ TEST_CASE("a loss that was none is noticed, taken back, and widens the reorderin
   CHECK(f.sender.loss_deadline() - (f.now - 40us) == 60us);  // two quarters
 }
 
+TEST_CASE("of two size probes lost the newer one is told, which is the one under way") {
+  Fixture f;
+  f.send_other(with(0, PacketContent::size_probe), 4000);
+  f.send_other(with(0, PacketContent::size_probe), 1400);
+  f.send(5);
+  f.now += 40us;
+  CHECK(f.acknowledge(6, {0, 1}).size_probe_lost == 1400);
+}
+
 TEST_CASE("a size probe that was only late is no loss for nothing", "[rfc8899-3]") {
   Fixture f;
   f.send_other(with(0, PacketContent::size_probe), 1400);
