@@ -132,7 +132,7 @@ class Sender {
       const auto event = net_->poll();  // one at a time: they may never end while we send
       if (!event) continue;
       if (event->kind == EventKind::writable) blocked_ = false;
-      if (event->kind == EventKind::sent) --outstanding_;
+      if (event->kind == EventKind::sent) outstanding_ = newest_.since(event->number);
       if (event->kind == EventKind::closed)
         return unexpected("the flow ended: " + std::string{text(event->reason)});
     }
@@ -150,6 +150,7 @@ class Sender {
       const auto sent = setup_.size <= small_bytes ? send_small(flow) : send_large(flow);
       if (sent) {
         ++number_;
+        newest_ = *sent;
         outstanding_ += setup_.window != 0 ? 1 : 0;
       } else if (sent.error().would_block()) {
         blocked_ = true;
@@ -179,7 +180,8 @@ class Sender {
   std::vector<std::byte> small_;
   typename Net::Buffer buffer_;
   std::uint64_t number_ = 0;
-  std::uint32_t outstanding_ = 0;
+  MessageNumber newest_;           // of the last message sent
+  std::uint32_t outstanding_ = 0;  // messages up to it; one `sent` may tell of several
   bool blocked_ = false;
   std::string error_;
 };
