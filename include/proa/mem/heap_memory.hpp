@@ -3,7 +3,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +11,7 @@
 #include <proa/mem/arena.hpp>
 #include <proa/mem/heap_region.hpp>
 #include <proa/mem/message_memory.hpp>
+#include <proa/mem/part_copy.hpp>
 #include <proa/mem/receive_ledger.hpp>
 
 namespace proa {
@@ -52,10 +52,10 @@ class HeapMemory {
     return received(length, receive_.arena.allocate_last(length).value_or(Arena::no_block));
   }
   void write(const MessageBlock& to, std::uint32_t at, std::span<const std::byte> in) noexcept {
-    if (!in.empty()) std::memcpy(to.data + at, in.data(), in.size());
+    write_part(to, at, in);
   }
   void read(const MessageBlock& from, std::uint32_t at, std::span<std::byte> out) const noexcept {
-    if (!out.empty()) std::memcpy(out.data(), from.data + at, out.size());
+    read_part(from, at, out);
   }
   void release(const MessageBlock& b) noexcept {
     if (b.origin == receive_origin) {

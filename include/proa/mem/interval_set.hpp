@@ -26,6 +26,7 @@ class IntervalSet {
   [[nodiscard]] const Interval& operator[](std::uint32_t i) const noexcept { return ranges_[i]; }
 
   [[nodiscard]] bool contains(Interval range) const noexcept {
+    if (empty() || ranges_.back().end <= range.begin) return false;  // the common case: in order
     const std::uint32_t i = first_ending_after(range.begin);
     return i < ranges_.size() && ranges_[i].begin <= range.begin && range.end <= ranges_[i].end;
   }

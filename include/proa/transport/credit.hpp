@@ -112,7 +112,11 @@ class CreditGiver {
     slot = {{}, number, length, Want::State::waiting, true};
     ++wants->used;
   }
-  [[nodiscard]] bool wants_memory() const noexcept { return first_waiting() != nullptr; }
+  /// The first message that memory is asked for and not yet reserved.
+  [[nodiscard]] std::optional<MessageNumber> wanted() const noexcept {
+    const Want* const want = first_waiting();
+    return want == nullptr ? std::nullopt : std::optional{want->number};
+  }
   /// True once after a message that came found no block.
   [[nodiscard]] bool take_refusal() noexcept {
     Wants* const wants = wants_.get();

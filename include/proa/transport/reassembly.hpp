@@ -1,5 +1,6 @@
 // L2: puts message parts where the application will read them, and hands messages out in order.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -50,6 +51,17 @@ class Reassembly {
     return next_.plus(i);
   }
 
+  /// Whether the block of a message that has not begun can wait: the newest one that has begun has
+  /// more to come than `window_bytes` and than its half, and one before it is still here. That
+  /// one's block is free by then, and warm: where 1 % of the packets were lost, three blocks took
+  /// turns instead of two, and an eighth of the speed with them.
+  [[nodiscard]] bool is_early(MessageNumber number, std::uint32_t window_bytes) const noexcept {
+    if (messages_.size() < 2 || number.before(next_.plus(messages_.size()))) return false;
+    const InMessage& newest = messages_.back();
+    if (!newest.known) return false;
+    const std::uint32_t length = newest.block.length;
+    return length - newest_end_ > std::max(window_bytes, length / 2);
+  }
   /// Places one part. Drop::none: it is in memory (or was already).
   [[nodiscard]] Drop place(const Frame& part, std::uint32_t message_bytes_max, CreditGiver& credit,
                            Memory& memory) noexcept {
@@ -127,6 +139,7 @@ class Reassembly {
         if (message == nullptr) return Drop::no_memory;
         message->prefix = 0;
         message->known = false;
+        newest_end_ = 0;
       }
     }
     InMessage& message = messages_[i];
@@ -148,6 +161,7 @@ class Reassembly {
                          Memory& memory) noexcept {
     const auto size = static_cast<std::uint32_t>(part.bytes.size());
     const std::uint32_t end = part.offset + size;
+    if (i + 1 == messages_.size()) newest_end_ = std::max(newest_end_, end);
     if (end <= message.prefix && part.total != 0) return repeated();
     if (part.offset <= message.prefix) {
       memory.write(message.block, part.offset, part.bytes);
@@ -179,6 +193,7 @@ class Reassembly {
   std::uint64_t delivered_ = 0;   // messages handed out: next_ without the wrap
   std::uint64_t undelivered_bytes_ = 0;
   std::uint32_t repeated_parts_ = 0;
+  std::uint32_t newest_end_ = 0;  // of what arrived of messages_.back(): the furthest byte
   MessageNumber next_;
 };
 

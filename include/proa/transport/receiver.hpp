@@ -32,6 +32,7 @@ class Receiver {
     const bool gap = acks_.record(number, arrived_at(arrival, options));
     if (arrival.congestion_experienced) ++ce_marked_;
     if (!eliciting) return;
+    gap_acks_left_ = gap_acks_max;
     note_repetition();
     ++unacknowledged_;
     if (gap || arrival.congestion_experienced || unacknowledged_ >= options.ack_every_packets)
@@ -47,16 +48,23 @@ class Receiver {
   [[nodiscard]] bool ack_is_due(Instant now) const noexcept { return ack_now_ || now >= ack_due_; }
   [[nodiscard]] Instant ack_deadline() const noexcept { return ack_due_; }
 
+  /// Whether the next packet acknowledges. While nothing is missing that costs nothing. Gaps need a
+  /// frame, and lost lone acknowledgements, which are never sent again, leave gaps for long: who
+  /// mostly sends does not repeat in each packet what it has told often enough (RFC 9000 13.2.1).
+  [[nodiscard]] bool acknowledges() const noexcept {
+    if (!acks_.any()) return false;
+    return !acks_.has_gaps() || gap_acks_left_ != 0 || ack_now_ || ack_due_ != never;
+  }
   /// Fills the header's acknowledgement fields.
   void fill_ack(PacketHeader& header, Instant now) const noexcept {
-    if (!acks_.any()) return;
+    if (!acknowledges()) return;
     header.set(HeaderFlag::acks);
     header.largest_acked = acks_.largest();
     header.set_ack_delay(now - acks_.largest_at());
   }
   /// Appends the ack frame where one is needed, mostly the short one.
   void write_ack_frame(FrameWriter& out) noexcept {
-    if (!acks_.any()) return;
+    if (!acknowledges()) return;
     if (acks_.has_gaps()) {
       if (++gap_acks_ % long_ack_every == 0 && out.room() > 2 * ack512_frame_bytes)
         out.ack512(acks_.bits());
@@ -67,8 +75,9 @@ class Receiver {
   }
   /// The flow has ended: no acknowledgement waits for a timer any more.
   void repeat_no_acks() noexcept { repeat_acks_ = 0; }
-  /// An acknowledgement left with a packet.
+  /// A packet left; if one was due, with an acknowledgement.
   void on_acknowledged(Instant now, const FlowOptions& options) noexcept {
+    if (gap_acks_left_ != 0) --gap_acks_left_;
     unacknowledged_ = 0;
     ack_now_ = false;
     ack_due_ = never;
@@ -82,7 +91,8 @@ class Receiver {
   }
   /// An application that does not read what is complete gets no more than its window reserved.
   [[nodiscard]] bool wants_memory() const noexcept {
-    if (!credit_.wants_memory()) return false;
+    const auto wanted = credit_.wanted();
+    if (!wanted || reassembly_.is_early(*wanted, credit_.window_max())) return false;
     return !reassembly_.deliverable() || reassembly_.undelivered_bytes() < credit_.window_max();
   }
   [[nodiscard]] bool serve_memory(Memory& memory, bool last) noexcept {
@@ -104,6 +114,7 @@ class Receiver {
   // A short ack frame names each packet in eight acknowledgements; the long one covers the case
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
+  static constexpr std::uint8_t gap_acks_max = 8;
   static constexpr std::uint8_t repeat_acks_max = 16;  // 400 us of ack_delay_max
   static constexpr std::uint8_t repetitions_in_vain = 3;
 
@@ -142,6 +153,7 @@ class Receiver {
   std::uint32_t ce_marked_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
   std::uint8_t gap_acks_ = 0;         // modulo long_ack_every
+  std::uint8_t gap_acks_left_ = 0;    // packets that name the gaps once more unless news come
   std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
   std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more
   bool ack_now_ = false;

@@ -102,9 +102,9 @@ TEST_CASE("of messages that found no block the earliest is remembered and served
   CHECK_FALSE(credit.take_refusal());
   credit.want_block(host.memory, MessageNumber{7}, 1000);
   REQUIRE(credit.serve(host.memory, false, MessageNumber{7}));
-  CHECK_FALSE(credit.wants_memory());
+  CHECK_FALSE(credit.wanted());
   credit.want_block(host.memory, MessageNumber{8}, 1000);  // a later one waits for that
-  CHECK_FALSE(credit.wants_memory());
+  CHECK_FALSE(credit.wanted());
   credit.want_block(host.memory, MessageNumber{3}, 4000);
   CHECK(host.memory.receive_arena().used() == 0);  // what was the later one's
   CHECK(credit.take_refusal());

@@ -1,4 +1,5 @@
 // The receiving half of a flow: when it acknowledges, and how often.
+#include <algorithm>
 #include <array>
 
 #include <catch2/catch.hpp>
@@ -35,10 +36,26 @@ struct Fixture {
     receiver.on_packet(number, true, {now, uncertainty, false}, options, rtt);
     number = number.plus(1);
   }
+  /// The next packet's acknowledgement: its frame, or nothing in front of a header without one.
+  bool acknowledges() {
+    PacketHeader header;
+    receiver.fill_ack(header, now);
+    std::array<std::byte, 200> room{};
+    FrameWriter frames{room};
+    receiver.write_ack_frame(frames);
+    if (!header.has(HeaderFlag::acks)) CHECK(frames.size() == 0);
+    return header.has(HeaderFlag::acks);
+  }
+  int packets_that_acknowledge() {
+    int count = 0;
+    for (; count < 100 && acknowledges(); ++count) receiver.on_acknowledged(now, options);
+    return count;
+  }
   /// How many acknowledgements leave from now on if nothing else happens.
   int acknowledgements() {
     int count = 0;
     while (receiver.ack_deadline() != never || receiver.ack_is_due(now)) {
+      REQUIRE(acknowledges());
       if (!receiver.ack_is_due(now)) now = receiver.ack_deadline();
       receiver.on_acknowledged(now, options);
       ++count;
@@ -81,6 +98,7 @@ TEST_CASE("the more packets in a row repeat what is here, the more often each is
   Fixture f;
   f.arrive(0);
   CHECK(f.acknowledgements() == 1);
+  f.number = f.number.plus(1);  // a gap changes nothing
   for (int repeated = 0; repeated < 40; ++repeated) {
     f.arrive(0);
     CHECK(f.acknowledgements() == 1 + std::min(repeated, 16));
@@ -121,4 +139,23 @@ TEST_CASE("a poller that comes late tells how long a packet may have waited, abo
   CHECK(told_delay() == 70'400ns);
   f.arrive(2, 1s);
   CHECK(told_delay() == ack_delay_saturated);
+}
+
+TEST_CASE("gaps are named in eight packets, not in every one that leaves", "[rfc9000-13.2.1]") {
+  Fixture f;
+  f.arrive(0);
+  CHECK(f.packets_that_acknowledge() == 100);  // without gaps it costs nothing
+  f.number = f.number.plus(1);
+  f.arrive(1);
+  CHECK(f.packets_that_acknowledge() == 8);
+  f.receiver.on_packet(f.number, false, {f.now, {}, false}, f.options, f.rtt);
+  CHECK_FALSE(f.acknowledges());  // the peer does not wait to hear of its acknowledgements
+  f.number = f.number.plus(1);
+  f.arrive(2);
+  CHECK(f.packets_that_acknowledge() == 8);
+  f.receiver.ack_at_once();
+  CHECK(f.packets_that_acknowledge() == 1);
+  f.now += 1s;
+  f.arrive(2);  // what repeats is acknowledged again
+  CHECK(f.packets_that_acknowledge() == 8);
 }

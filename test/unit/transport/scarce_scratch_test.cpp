@@ -155,7 +155,7 @@ TEST_CASE("a wish for memory that finds no room is told so, and one message too 
     const Hog hog{r.pool};
     CHECK_FALSE(r.credit.want(MessageNumber{0}, 100'000));
     r.credit.want_block(r.memory, MessageNumber{0}, 100'000);
-    CHECK_FALSE(r.credit.wants_memory());
+    CHECK_FALSE(r.credit.wanted());
     CHECK_FALSE(r.credit.take_refusal());
   }
   CHECK(r.credit.want(MessageNumber{0}, 100'000));

@@ -1,0 +1,118 @@
+// When a receiver takes the block of a large message: late enough for one before it to be free.
+#include <algorithm>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include <proa/mem/heap_memory.hpp>
+#include <proa/mem/scratch_pool.hpp>
+#include <proa/transport/receiver.hpp>
+
+using namespace proa;
+
+namespace {
+
+constexpr std::uint32_t length = 16U << 20U, half = length / 2;
+
+/// Receives messages of `length`, more than twice the window of 4 MiB.
+struct LargeMessages {
+  HeapMemory memory{{.send_bytes = 1U << 20U, .receive_bytes = 128U << 20U}};
+  ScratchPool pool{1U << 20U};
+  FlowOptions options;
+  Receiver<HeapMemory> receiver{pool, options};
+  std::vector<std::byte> content = std::vector<std::byte>(60'000);
+
+  LargeMessages() {
+    options.message_bytes_max = length;
+    receiver.raise_credit(memory);
+  }
+  ~LargeMessages() { receiver.clear(memory); }
+
+  /// The bytes from `at` up to `end`, one part after the other.
+  void arrive(std::uint32_t message, std::uint32_t at, std::uint32_t end) {
+    while (at < end) {
+      const auto size = std::min(static_cast<std::uint32_t>(content.size()), end - at);
+      REQUIRE(place(message, at, size) == Drop::none);
+      at += size;
+    }
+  }
+  Drop place(std::uint32_t message, std::uint32_t at, std::uint32_t size) {
+    Frame part;
+    part.type = FrameType::part;
+    part.number = MessageNumber{message};
+    part.offset = at;
+    part.total = length;
+    part.bytes = ByteView{content}.first(size);
+    return receiver.reassembly().place(part, length, receiver.credit(), memory);
+  }
+  /// The peer asks for memory; false: it shall wait.
+  bool want(std::uint32_t message) {
+    REQUIRE(receiver.credit().want(MessageNumber{message}, length));
+    return receiver.wants_memory();
+  }
+  void serve() {
+    REQUIRE(receiver.wants_memory());
+    REQUIRE(receiver.serve_memory(memory, false));
+  }
+  void deliver() {
+    MessageNumber number;
+    MessageBlock block;
+    REQUIRE(receiver.reassembly().take(number, block));
+    memory.release(block);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the block after the next waits while a message is incomplete, and takes its place") {
+  LargeMessages r;
+  REQUIRE(r.want(0));
+  r.serve();
+  r.arrive(0, 0, length - 1);  // its last byte is lost
+  REQUIRE(r.want(1));          // nothing has begun behind it: at once
+  r.serve();
+  r.arrive(1, 0, 60'000);
+  CHECK_FALSE(r.want(2));
+  const auto used = r.memory.receive_arena().used();
+  r.arrive(0, length - 1, length);
+  CHECK_FALSE(r.receiver.wants_memory());  // the application has not got it yet
+  r.deliver();
+  r.serve();
+  CHECK(r.memory.receive_arena().used() == used);
+}
+
+TEST_CASE("from half of a large message on the next one's block waits for nobody") {
+  LargeMessages r;
+  REQUIRE(r.want(0));
+  r.serve();
+  r.arrive(0, 0, 1);
+  REQUIRE(r.want(1));
+  r.serve();
+  r.arrive(1, 0, half - 1);
+  CHECK_FALSE(r.want(2));
+  r.arrive(1, half + 1, half + 2);  // the furthest byte counts, not what is whole
+  CHECK(r.receiver.wants_memory());
+}
+
+TEST_CASE("a message whose turn has come waits for no later one") {
+  LargeMessages r;
+  REQUIRE(r.want(0));
+  r.serve();
+  r.arrive(0, 0, 1);
+  REQUIRE(r.want(2));
+  r.serve();
+  r.arrive(2, 0, 1);  // the first part of message 1 was lost
+  CHECK(r.want(1));   // its block is what the peer waits for: nothing of message 2 need follow
+}
+
+TEST_CASE("messages that fit into the window get their blocks at once") {
+  LargeMessages r;
+  r.options.credit_window_max = length;
+  REQUIRE(r.want(0));
+  r.serve();
+  r.arrive(0, 0, 1);
+  REQUIRE(r.want(1));
+  r.serve();
+  r.arrive(1, 0, 1);
+  CHECK(r.want(2));
+}
