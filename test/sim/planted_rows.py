@@ -62,6 +62,10 @@ class Row(Bug):
 
 
 ROWS = [
+    Row("A1", "a gap of SYNs keeps the answer from acknowledging", "transport/receiver.hpp",
+        "    gap_acks_left_ = gap_acks_max;\n  }",
+        "    gap_acks_left_ = planted::bug(@) ? std::uint8_t{0} : gap_acks_max;\n  }",
+        "everything_arrived"),
     Row("A1", "a SYN is repeated once only", "transport/flow_transmit.hpp",
         "  timers_.arm(FlowTimer::handshake, later(now, std::min(wait, options_->probe_max)));",
         "  if (!planted::bug(@) || handshakes_sent_ < 2)\n"
@@ -258,8 +262,8 @@ ROWS = [
         "  if (planted::bug(@)) return true;\n  // RFC-less, ours: raising credit after",
         "lost_at.has_value()"),
     Row("A20", "who asks for memory is not heard", "transport/receiver.hpp",
-        "    if (!credit_.wants_memory()) return",
-        "    if (!credit_.wants_memory() || planted::bug(@)) return",
+        "    if (!wanted || reassembly_.is_early(",
+        "    if (!wanted || planted::bug(@) || reassembly_.is_early(",
         "more, resumed_at"),
     Row("A20", "half of the receive memory is never used", "mem/heap_memory.hpp",
         "receive_(options.receive_bytes), ledger_(0)",

@@ -26,6 +26,11 @@ class Receiver {
   [[nodiscard]] CreditGiver& credit() noexcept { return credit_; }
   [[nodiscard]] const CreditGiver& credit() const noexcept { return credit_; }
 
+  /// A packet that opens a flow, or ends it before it opened: what answers it must acknowledge it.
+  void on_handshake(PacketNumber number, Instant now) noexcept {
+    (void)acks_.record(number, now);
+    gap_acks_left_ = gap_acks_max;
+  }
   /// A packet has been placed whole. `eliciting`: it held more than acknowledgement and credit.
   void on_packet(PacketNumber number, bool eliciting, const Arrival& arrival,
                  const FlowOptions& options, const RttEstimator& rtt) noexcept {

@@ -110,6 +110,21 @@ TEST_CASE("a client that may wait for ever goes on asking, once a second") {
   CHECK(pair.count(0, FlowEventKind::connected) == 1);
 }
 
+TEST_CASE("a SYN-ACK acknowledges its SYN, whatever was lost before", "[rfc9293-3.10.7.3]") {
+  FlowPair<> pair;
+  int packets[2] = {0, 0};
+  // The second SYN, which leaves a gap, and the answers to the first and the third.
+  pair.lose = [&](int from, const std::vector<std::byte>&) {
+    const int sent = ++packets[from];
+    return from == 0 ? sent == 2 : sent <= 2;
+  };
+  pair.connect();
+  pair.run_for(20ms);
+  CHECK(packets[1] > 2);
+  CHECK(pair.count(0, FlowEventKind::connected) == 1);
+  CHECK(pair.count(1, FlowEventKind::accepted) == 1);
+}
+
 TEST_CASE("any single lost packet is repaired", "[rfc9000-13.3]") {
   for (int victim = 0; victim < 60; ++victim) {
     FlowPair<> pair;
