@@ -63,8 +63,8 @@ class Row(Bug):
 
 ROWS = [
     Row("A1", "a gap of SYNs keeps the answer from acknowledging", "transport/receiver.hpp",
-        "    gap_acks_left_ = gap_acks_max;\n  }",
-        "    gap_acks_left_ = planted::bug(@) ? std::uint8_t{0} : gap_acks_max;\n  }",
+        "    sent_since_news_ = 0;\n  }",
+        "    if (planted::bug(@)) sent_since_news_ = gap_acks; else sent_since_news_ = 0;\n  }",
         "everything_arrived"),
     Row("A1", "a SYN is repeated once only", "transport/flow_transmit.hpp",
         "  timers_.arm(FlowTimer::handshake, later(now, std::min(wait, options_->probe_max)));",

@@ -50,12 +50,14 @@ class AckTracker {
       largest_at_ = now;
       return false;
     }
-    if (seen_.get() == nullptr && number == largest_.plus(1)) [[likely]] {
+    if (number == largest_.plus(1)) [[likely]] {
+      if (seen_.get() != nullptr) note_one_more_in_a_row();
       largest_ = number;
       largest_at_ = now;
       return false;
     }
-    return can_record(number) ? record_among_gaps(number, now) : true;
+    if (can_record(number)) record_out_of_order(number, now);
+    return true;
   }
 
   /// True when some packet of the window below the largest is missing: an ack frame is needed.
@@ -98,7 +100,13 @@ class AckTracker {
     seen->fill(~std::uint64_t{0});
     return true;
   }
-  bool record_among_gaps(PacketNumber number, Instant now) noexcept {
+  /// The largest becomes one of the bits.
+  void note_one_more_in_a_row() noexcept {
+    set(largest_);
+    if (++in_a_row_ >= ack_window) seen_.drop();
+  }
+  /// Any but the next one.
+  void record_out_of_order(PacketNumber number, Instant now) noexcept {
     const bool late = number.before(largest_);
     const std::uint32_t step = late ? 0 : number.since(largest_);
     if (late) {
@@ -111,10 +119,9 @@ class AckTracker {
       if (step <= ack_window) set(largest_);
       largest_ = number;
       largest_at_ = now;
-      in_a_row_ = step > 1 ? std::uint16_t{0} : static_cast<std::uint16_t>(in_a_row_ + 1);
+      in_a_row_ = 0;
     }
     if (in_a_row_ >= ack_window) seen_.drop();
-    return late || step > 1;
   }
   /// Clears the numbers largest .. largest + step - 1: not seen until recorded.
   void advance(std::uint32_t step) noexcept {

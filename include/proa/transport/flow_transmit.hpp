@@ -157,7 +157,10 @@ std::size_t Flow<Memory, Policy>::finish_packet(Instant now, MutableBytes out,
   Integrity::seal(out.first(size));
   record.bytes = static_cast<std::uint16_t>(size);
   sender_.on_sent(record);
-  if (!is_established(state_)) receiver_.repeat_no_acks();
+  if (is_established(state_))
+    receiver_.on_left();
+  else
+    receiver_.repeat_no_acks();
   receiver_.on_acknowledged(now, *options_);
   return size;
 }

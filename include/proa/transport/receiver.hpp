@@ -29,7 +29,7 @@ class Receiver {
   /// A packet that opens a flow, or ends it before it opened: what answers it must acknowledge it.
   void on_handshake(PacketNumber number, Instant now) noexcept {
     (void)acks_.record(number, now);
-    gap_acks_left_ = gap_acks_max;
+    sent_since_news_ = 0;
   }
   /// A packet has been placed whole. `eliciting`: it held more than acknowledgement and credit.
   void on_packet(PacketNumber number, bool eliciting, const Arrival& arrival,
@@ -37,7 +37,7 @@ class Receiver {
     const bool gap = acks_.record(number, arrived_at(arrival, options));
     if (arrival.congestion_experienced) ++ce_marked_;
     if (!eliciting) return;
-    gap_acks_left_ = gap_acks_max;
+    sent_since_news_ = 0;
     note_repetition();
     ++unacknowledged_;
     if (gap || arrival.congestion_experienced || unacknowledged_ >= options.ack_every_packets)
@@ -53,12 +53,15 @@ class Receiver {
   [[nodiscard]] bool ack_is_due(Instant now) const noexcept { return ack_now_ || now >= ack_due_; }
   [[nodiscard]] Instant ack_deadline() const noexcept { return ack_due_; }
 
-  /// Whether the next packet acknowledges. While nothing is missing that costs nothing. Gaps need a
-  /// frame, and lost lone acknowledgements, which are never sent again, leave gaps for long: who
-  /// mostly sends does not repeat in each packet what it has told often enough (RFC 9000 13.2.1).
+  /// Whether the next packet acknowledges: asked for its header and for its frames, with the same
+  /// answer. While nothing is missing that costs nothing. Gaps need a frame, and lost lone
+  /// acknowledgements, which are never sent again, leave gaps for long: who mostly sends does not
+  /// repeat in each packet what it has told (RFC 9000 13.2.1), yet now and then, for the peer may
+  /// have missed it, and its newest acknowledged number must never lie half a turn back.
   [[nodiscard]] bool acknowledges() const noexcept {
     if (!acks_.any()) return false;
-    return !acks_.has_gaps() || gap_acks_left_ != 0 || ack_now_ || ack_due_ != never;
+    if (!acks_.has_gaps() || ack_now_ || ack_due_ != never) return true;
+    return sent_since_news_ < gap_acks || sent_since_news_ % gap_ack_every == 0;
   }
   /// Fills the header's acknowledgement fields.
   void fill_ack(PacketHeader& header, Instant now) const noexcept {
@@ -80,9 +83,10 @@ class Receiver {
   }
   /// The flow has ended: no acknowledgement waits for a timer any more.
   void repeat_no_acks() noexcept { repeat_acks_ = 0; }
-  /// A packet left; if one was due, with an acknowledgement.
+  /// A packet of an open flow left.
+  void on_left() noexcept { ++sent_since_news_; }
+  /// A packet left, and if an acknowledgement was due it went with it.
   void on_acknowledged(Instant now, const FlowOptions& options) noexcept {
-    if (gap_acks_left_ != 0) --gap_acks_left_;
     unacknowledged_ = 0;
     ack_now_ = false;
     ack_due_ = never;
@@ -119,8 +123,8 @@ class Receiver {
   // A short ack frame names each packet in eight acknowledgements; the long one covers the case
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
-  static constexpr std::uint8_t gap_acks_max = 8;
-  static constexpr std::uint8_t repeat_acks_max = 16;  // 400 us of ack_delay_max
+  static constexpr unsigned gap_acks = 8, gap_ack_every = 32;  // packets
+  static constexpr std::uint8_t repeat_acks_max = 16;          // 400 us of ack_delay_max
   static constexpr std::uint8_t repetitions_in_vain = 3;
 
   /// A packet that repeats what is here: the first may have been overtaken; more in a row say that
@@ -158,7 +162,7 @@ class Receiver {
   std::uint32_t ce_marked_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
   std::uint8_t gap_acks_ = 0;         // modulo long_ack_every
-  std::uint8_t gap_acks_left_ = 0;    // packets that name the gaps once more unless news come
+  std::uint8_t sent_since_news_ = 0;  // packets, modulo 256, since something came to acknowledge
   std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
   std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more
   bool ack_now_ = false;

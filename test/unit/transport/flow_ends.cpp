@@ -58,6 +58,26 @@ TEST_CASE("a server that ends a flow whose SYN-ACKs are lost still tells its cli
   CHECK(pair.side[1].flow->finished());
 }
 
+TEST_CASE("the tenth RESET still names the SYN it ends, though one before was lost",
+          "[rfc9293-3.10.7.3]") {
+  FlowPair<> pair;
+  pair.delay = 5ms;
+  int syns = 0, resets = 0;
+  pair.lose = [&](int from, const std::vector<std::byte>& bytes) {
+    const auto type = static_cast<PacketType>(std::to_integer<int>(bytes[0]) & 0xf);
+    if (type == PacketType::syn) return ++syns == 2;  // a gap
+    return from == 1 && (type == PacketType::syn_ack || ++resets < 10);
+  };
+  pair.connect(pair.now + 4s);
+  pair.run_for(20ms);
+  REQUIRE(syns >= 3);
+  pair.side[1].flow->reset(pair.now, Reason::not_permitted);
+  pair.run_for(2s);
+  CHECK(resets >= 10);
+  REQUIRE(pair.count(0, FlowEventKind::closed) == 1);
+  CHECK(pair.side[0].events.back().reason == Reason::not_permitted);
+}
+
 TEST_CASE("an ended flow answers as long as its peer repeats itself") {
   FlowPair<> pair;
   pair.connect();
