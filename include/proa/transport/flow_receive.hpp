@@ -13,7 +13,7 @@ void Flow<Memory, Policy>::accept_syn(const PacketHeader& header, const SynBody&
     return;
   }
   if (judge_number(header) != Drop::none) return;
-  receiver_.on_handshake(header.number, arrival.now);
+  (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
   message_bytes_max_ = std::min(options_->message_bytes_max, syn.message_bytes_max);
   idle_limit_ = options_->agreed_idle_limit(syn.idle_limit_ms);
@@ -79,7 +79,7 @@ Drop Flow<Memory, Policy>::handle_syn_ack(const Arrival& arrival, const PacketHe
   identity_.peer_incarnation = syn_ack.incarnation;
   message_bytes_max_ = std::min(options_->message_bytes_max, syn_ack.message_bytes_max);
   idle_limit_ = options_->agreed_idle_limit(syn_ack.idle_limit_ms);
-  receiver_.on_handshake(header.number, arrival.now);
+  (void)receiver_.acks().record(header.number, arrival.now);
   sender_.credit().raise(header.credit);
   (void)process_ack(arrival, header, AckBits{}, peer_ce_marked_);
   establish(arrival.now, true);
@@ -221,7 +221,7 @@ Drop Flow<Memory, Policy>::handle_early_reset(const Arrival& arrival, const Pack
     if (frame.type != FrameType::reset) continue;
     identity_.peer_id = header.source_flow;  // it repeats the RESET until we acknowledge it
     ++packets_received_;
-    receiver_.on_handshake(header.number, arrival.now);
+    (void)receiver_.acks().record(header.number, arrival.now);
     return process_frame(arrival, frame);
   }
   return reader.bad() ? Drop::bad_frame : Drop::protocol_violation;

@@ -157,11 +157,9 @@ std::size_t Flow<Memory, Policy>::finish_packet(Instant now, MutableBytes out,
   Integrity::seal(out.first(size));
   record.bytes = static_cast<std::uint16_t>(size);
   sender_.on_sent(record);
-  if (is_established(state_))
-    receiver_.on_left();
-  else
-    receiver_.repeat_no_acks();
-  receiver_.on_acknowledged(now, *options_);
+  const bool open = is_established(state_);
+  if (!open) receiver_.repeat_no_acks();
+  receiver_.on_left(now, *options_, open);
   return size;
 }
 

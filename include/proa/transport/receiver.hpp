@@ -26,11 +26,6 @@ class Receiver {
   [[nodiscard]] CreditGiver& credit() noexcept { return credit_; }
   [[nodiscard]] const CreditGiver& credit() const noexcept { return credit_; }
 
-  /// A packet that opens a flow, or ends it before it opened: what answers it must acknowledge it.
-  void on_handshake(PacketNumber number, Instant now) noexcept {
-    (void)acks_.record(number, now);
-    sent_since_news_ = 0;
-  }
   /// A packet has been placed whole. `eliciting`: it held more than acknowledgement and credit.
   void on_packet(PacketNumber number, bool eliciting, const Arrival& arrival,
                  const FlowOptions& options, const RttEstimator& rtt) noexcept {
@@ -54,14 +49,14 @@ class Receiver {
   [[nodiscard]] Instant ack_deadline() const noexcept { return ack_due_; }
 
   /// Whether the next packet acknowledges: asked for its header and for its frames, with the same
-  /// answer. While nothing is missing that costs nothing. Gaps need a frame, and lost lone
+  /// answer. While nothing is missing the header alone says it. Gaps need a frame, and lost lone
   /// acknowledgements, which are never sent again, leave gaps for long: who mostly sends does not
   /// repeat in each packet what it has told (RFC 9000 13.2.1), yet now and then, for the peer may
   /// have missed it, and its newest acknowledged number must never lie half a turn back.
   [[nodiscard]] bool acknowledges() const noexcept {
     if (!acks_.any()) return false;
     if (!acks_.has_gaps() || ack_now_ || ack_due_ != never) return true;
-    return sent_since_news_ < gap_acks || sent_since_news_ % gap_ack_every == 0;
+    return sent_since_news_ < gaps_told || sent_since_news_ % gaps_told_every == 0;
   }
   /// Fills the header's acknowledgement fields.
   void fill_ack(PacketHeader& header, Instant now) const noexcept {
@@ -74,7 +69,7 @@ class Receiver {
   void write_ack_frame(FrameWriter& out) noexcept {
     if (!acknowledges()) return;
     if (acks_.has_gaps()) {
-      if (++gap_acks_ % long_ack_every == 0 && out.room() > 2 * ack512_frame_bytes)
+      if (++gap_frames_ % long_ack_every == 0 && out.room() > 2 * ack512_frame_bytes)
         out.ack512(acks_.bits());
       else
         out.ack64(acks_.newest64());
@@ -83,10 +78,10 @@ class Receiver {
   }
   /// The flow has ended: no acknowledgement waits for a timer any more.
   void repeat_no_acks() noexcept { repeat_acks_ = 0; }
-  /// A packet of an open flow left.
-  void on_left() noexcept { ++sent_since_news_; }
-  /// A packet left, and if an acknowledgement was due it went with it.
-  void on_acknowledged(Instant now, const FlowOptions& options) noexcept {
+  /// A packet left, and if an acknowledgement was due it went with it. What answers a SYN, a RESET
+  /// too, acknowledges it however often it is repeated: only packets of an `open` flow count.
+  void on_left(Instant now, const FlowOptions& options, bool open) noexcept {
+    if (open) ++sent_since_news_;
     unacknowledged_ = 0;
     ack_now_ = false;
     ack_due_ = never;
@@ -123,8 +118,9 @@ class Receiver {
   // A short ack frame names each packet in eight acknowledgements; the long one covers the case
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
-  static constexpr unsigned gap_acks = 8, gap_ack_every = 32;  // packets
-  static constexpr std::uint8_t repeat_acks_max = 16;          // 400 us of ack_delay_max
+  // In packets. Every 32nd: about 1 % of what is written, and no burst takes them all.
+  static constexpr unsigned gaps_told = 8, gaps_told_every = 32;
+  static constexpr std::uint8_t repeat_acks_max = 16;  // 400 us of ack_delay_max
   static constexpr std::uint8_t repetitions_in_vain = 3;
 
   /// A packet that repeats what is here: the first may have been overtaken; more in a row say that
@@ -161,7 +157,7 @@ class Receiver {
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t ce_marked_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
-  std::uint8_t gap_acks_ = 0;         // modulo long_ack_every
+  std::uint8_t gap_frames_ = 0;       // modulo long_ack_every
   std::uint8_t sent_since_news_ = 0;  // packets, modulo 256, since something came to acknowledge
   std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
   std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more

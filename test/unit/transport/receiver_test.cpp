@@ -36,6 +36,7 @@ struct Fixture {
     receiver.on_packet(number, true, {now, uncertainty, false}, options, rtt);
     number = number.plus(1);
   }
+  void leave() { receiver.on_left(now, options, true); }
   /// The next packet's acknowledgement: its frame, or nothing in front of a header without one.
   bool acknowledges() {
     PacketHeader header;
@@ -50,8 +51,7 @@ struct Fixture {
     int count = 0;
     for (int sent = 0; sent < 256; ++sent) {
       count += acknowledges() ? 1 : 0;
-      receiver.on_acknowledged(now, options);
-      receiver.on_left();
+      leave();
     }
     return count;
   }
@@ -61,7 +61,7 @@ struct Fixture {
     while (receiver.ack_deadline() != never || receiver.ack_is_due(now)) {
       REQUIRE(acknowledges());
       if (!receiver.ack_is_due(now)) now = receiver.ack_deadline();
-      receiver.on_acknowledged(now, options);
+      leave();
       ++count;
       REQUIRE(count < 1000);
     }
@@ -154,15 +154,14 @@ TEST_CASE("gaps are named in eight packets and in every 32nd, not in every one t
   f.arrive(1);
   CHECK(f.packets_that_acknowledge() == 8 + 7);
   f.arrive(2);
-  for (int i = 0; i < 8; ++i, f.receiver.on_left()) CHECK(f.acknowledges());
-  f.receiver.on_acknowledged(f.now, f.options);
+  for (int i = 0; i < 8; ++i, f.leave()) CHECK(f.acknowledges());
   CHECK_FALSE(f.acknowledges());
   f.receiver.on_packet(f.number, false, {f.now, {}, false}, f.options, f.rtt);
   CHECK_FALSE(f.acknowledges());  // the peer does not wait to hear of its acknowledgements
   f.number = f.number.plus(1);
   f.receiver.ack_at_once();
   CHECK(f.acknowledges());
-  f.receiver.on_acknowledged(f.now, f.options);
+  f.leave();
   CHECK_FALSE(f.acknowledges());
   f.arrive(2);  // what repeats is acknowledged again
   CHECK(f.acknowledges());
