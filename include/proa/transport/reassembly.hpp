@@ -1,6 +1,5 @@
 // L2: puts message parts where the application will read them, and hands messages out in order.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -59,8 +58,7 @@ class Reassembly {
   [[nodiscard]] bool is_early(MessageNumber number, std::uint32_t window_bytes) const noexcept {
     if (messages_.size() < 2 || number.before(next_.plus(messages_.size()))) return false;
     const InMessage& newest = messages_.back();
-    const bool large = newest.known && newest.block.length > window_bytes;
-    return large && newest_end_ < newest.block.length / 8;
+    return newest.known && newest.block.length > window_bytes && !newest.advanced;
   }
 
   /// Places one part. Drop::none: it is in memory (or was already).
@@ -114,6 +112,7 @@ class Reassembly {
     MessageBlock block;
     std::uint32_t prefix = 0;  // bytes present from the start on, without a hole
     bool known = false;        // a part has arrived, so there is a block
+    bool advanced = false;     // of what has arrived the furthest byte is beyond an eighth
     [[nodiscard]] bool complete() const noexcept { return known && prefix == block.length; }
   };
   static constexpr std::uint32_t messages_max = 1U << 16U;
@@ -140,7 +139,7 @@ class Reassembly {
         if (message == nullptr) return Drop::no_memory;
         message->prefix = 0;
         message->known = false;
-        newest_end_ = 0;
+        message->advanced = false;
       }
     }
     InMessage& message = messages_[i];
@@ -162,7 +161,7 @@ class Reassembly {
                          Memory& memory) noexcept {
     const auto size = static_cast<std::uint32_t>(part.bytes.size());
     const std::uint32_t end = part.offset + size;
-    if (i + 1 == messages_.size()) newest_end_ = std::max(newest_end_, end);
+    if (end >= message.block.length / 8) message.advanced = true;
     if (end <= message.prefix && part.total != 0) return repeated();
     if (part.offset <= message.prefix) {
       memory.write(message.block, part.offset, part.bytes);
@@ -194,7 +193,6 @@ class Reassembly {
   std::uint64_t delivered_ = 0;   // messages handed out: next_ without the wrap
   std::uint64_t undelivered_bytes_ = 0;
   std::uint32_t repeated_parts_ = 0;
-  std::uint32_t newest_end_ = 0;  // of what arrived of messages_.back(): the furthest byte
   MessageNumber next_;
 };
 

@@ -69,7 +69,8 @@ class Receiver {
   void write_ack_frame(FrameWriter& out) noexcept {
     if (!acknowledges()) return;
     if (acks_.has_gaps()) {
-      if (++gap_frames_ % long_ack_every == 0 && out.room() > 2 * ack512_frame_bytes)
+      gap_frames_ = (gap_frames_ + 1U) % long_ack_every;
+      if (gap_frames_ == 0 && out.room() > 2 * ack512_frame_bytes)
         out.ack512(acks_.bits());
       else
         out.ack64(acks_.newest64());
@@ -157,11 +158,11 @@ class Receiver {
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t ce_marked_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
-  std::uint8_t gap_frames_ = 0;       // modulo long_ack_every
   std::uint8_t sent_since_news_ = 0;  // packets, modulo 256, since something came to acknowledge
   std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
   std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more
-  bool ack_now_ = false;
+  std::uint8_t gap_frames_ : 2 = 0;   // modulo long_ack_every; an idle flow is small
+  bool ack_now_ : 1 = false;
 };
 
 }  // namespace proa

@@ -86,6 +86,25 @@ TEST_CASE("the block after the next waits while a message is incomplete, and tak
   CHECK(r.deliver() == place);
 }
 
+TEST_CASE("two blocks take turns however many messages come, each with its last byte late") {
+  LargeMessages r;
+  REQUIRE(r.want(0));
+  r.serve();
+  r.arrive(0, 0, length - 1);
+  REQUIRE(r.want(1));
+  r.serve();
+  const auto used = r.memory.receive_arena().used();
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    r.arrive(i + 1, 0, 60'000);
+    CHECK_FALSE(r.want(i + 2));
+    r.arrive(i, length - 1, length);
+    (void)r.deliver();
+    r.serve();
+    CHECK(r.memory.receive_arena().used() == used);
+    r.arrive(i + 1, 60'000, length - 1);
+  }
+}
+
 TEST_CASE("from an eighth of a large message on the next one's block waits for nobody") {
   LargeMessages r;
   REQUIRE(r.want(0));
