@@ -31,7 +31,8 @@ double mean_goodput(CongestionKind kind, std::uint32_t loss_ppm) {
   for (const auto seed : all) {
     INFO("PROA_SIM_SEED=" << seed << ", " << loss_ppm << " ppm");
     ProductScene scene{lossy_backlog(seed, kind, loss_ppm), run_options()};
-    const double rate = goodput(scene, 2);
+    // All there are: the clock starts at a delivery, and one that was late flatters those after it.
+    const double rate = goodput(scene, 4);
     REQUIRE(rate > 0);
     // Complete before the network heals, at 30 % too.
     REQUIRE(scene.run_until([&] { return scene.everything_arrived(); }, scene.now() + 10s));
