@@ -51,8 +51,8 @@ class Reassembly {
   }
 
   /// Whether the block of a message that has not begun can wait: one before the newest that has
-  /// begun is still here, and of the newest, which is larger than `window_bytes`, less than an
-  /// eighth. The missing part of the former is soon repaired, then its block is warm and most
+  /// begun is still here, and of the newest, larger than `window_bytes`, less than an eighth has
+  /// come. The missing part of the former is soon repaired, then its block is warm and most
   /// likely free: at 1 % loss three blocks took turns instead of two, which cost an eighth of the
   /// speed. Seven eighths are left for the request's round trip.
   [[nodiscard]] bool is_early(MessageNumber number, std::uint32_t window_bytes) const noexcept {

@@ -54,6 +54,12 @@ struct LargeMessages {
     REQUIRE(receiver.wants_memory());
     REQUIRE(receiver.serve_memory(memory, false));
   }
+  /// The peer asks, is served, and sends the first byte.
+  void begin(std::uint32_t message) {
+    REQUIRE(want(message));
+    serve();
+    arrive(message, 0, 1);
+  }
   /// Where the message lay.
   const std::byte* deliver() {
     MessageNumber number;
@@ -107,12 +113,8 @@ TEST_CASE("two blocks take turns however many messages come, each with its last 
 
 TEST_CASE("from an eighth of a large message on the next one's block waits for nobody") {
   LargeMessages r;
-  REQUIRE(r.want(0));
-  r.serve();
-  r.arrive(0, 0, 1);
-  REQUIRE(r.want(1));
-  r.serve();
-  r.arrive(1, 0, 1);
+  r.begin(0);
+  r.begin(1);
   r.arrive(1, 2, eighth - 1);
   CHECK_FALSE(r.want(2));
   r.arrive(1, eighth - 1, eighth);  // the furthest byte counts, not what is whole
@@ -121,23 +123,15 @@ TEST_CASE("from an eighth of a large message on the next one's block waits for n
 
 TEST_CASE("a message whose turn has come waits for no later one") {
   LargeMessages r;
-  REQUIRE(r.want(0));
-  r.serve();
-  r.arrive(0, 0, 1);
-  REQUIRE(r.want(2));
-  r.serve();
-  r.arrive(2, 0, 1);  // the first part of message 1 was lost
-  CHECK(r.want(1));   // its block is what the peer waits for: nothing of message 2 need follow
+  r.begin(0);
+  r.begin(2);        // the first part of message 1 was lost
+  CHECK(r.want(1));  // its block is what the peer waits for: nothing of message 2 need follow
 }
 
 TEST_CASE("messages that fit into the window get their blocks at once") {
   LargeMessages r;
   r.options.credit_window_max = length;
-  REQUIRE(r.want(0));
-  r.serve();
-  r.arrive(0, 0, 1);
-  REQUIRE(r.want(1));
-  r.serve();
-  r.arrive(1, 0, 1);
+  r.begin(0);
+  r.begin(1);
   CHECK(r.want(2));
 }
