@@ -12,6 +12,7 @@
 #include <proa/base/prng.hpp>
 #include <proa/base/time.hpp>
 #include <proa/mem/packet.hpp>
+#include <proa/nic/loss_schedule.hpp>
 #include <proa/nic/nic.hpp>
 
 namespace proa {
@@ -62,10 +63,7 @@ class LossyLane {
 
   void set(const LossyFaults& faults) noexcept {
     faults_ = faults;
-    seen_ = 0;
-    burst_left_ = 0;
-    passing_ahead_ = 0;
-    loss_ahead_ = false;
+    schedule_.set(faults.drop_ppm, faults.drop_burst_max, faults.drop_list, prng_);
   }
   [[nodiscard]] const LossyFaults& faults() const noexcept { return faults_; }
   [[nodiscard]] const LossyCounters& counters() const noexcept { return counters_; }
@@ -76,30 +74,25 @@ class LossyLane {
     return held_.empty() ? never : held_.front().at;
   }
 
-  /// How many of the next packets pass before one is lost, up to `most`. What was decided stays so
-  /// until on_passed() or on_lost().
-  [[nodiscard]] std::size_t passing(std::size_t most) noexcept {
-    while (passing_ahead_ < most && !loss_ahead_) {
-      loss_ahead_ = decide_loss();
-      if (!loss_ahead_) ++passing_ahead_;
-    }
-    return std::min(passing_ahead_, most);
+  /// How many of the next packets pass before one is lost, up to `most`.
+  [[nodiscard]] std::size_t passing(std::size_t most) const noexcept {
+    return std::min<std::uint64_t>(schedule_.passing(), most);
   }
   void on_passed(std::size_t packets) noexcept {
-    passing_ahead_ -= packets;
+    schedule_.on_passed(packets);
     counters_.passed += packets;
   }
   void on_lost() noexcept {
-    loss_ahead_ = false;
+    schedule_.on_lost(prng_);
     ++counters_.dropped;
   }
   /// Whether the next packet is lost; it is counted by that alone where it passes.
   [[nodiscard]] bool drops() noexcept {
-    const bool lost = passing(1) == 0;
+    const bool lost = schedule_.passing() == 0;
     if (lost)
       on_lost();
     else
-      --passing_ahead_;
+      schedule_.on_passed(1);
     return lost;
   }
   [[nodiscard]] bool corrupts(Packet& packet) noexcept {
@@ -151,20 +144,6 @@ class LossyLane {
   void count_not_held() noexcept { ++counters_.not_held; }
 
  private:
-  [[nodiscard]] bool decide_loss() noexcept {
-    const std::uint64_t index = seen_++;
-    const auto& list = faults_.drop_list;
-    if (burst_left_ > 0) {
-      --burst_left_;
-      return true;
-    }
-    if (faults_.drop_ppm != 0 && chance(burst_start_share())) {
-      burst_left_ = static_cast<std::uint32_t>(prng_.below(std::max(1U, faults_.drop_burst_max)));
-      return true;
-    }
-    return std::binary_search(list.begin(), list.end(), index);
-  }
-
   struct Held {
     Instant at;
     std::uint64_t id;
@@ -174,21 +153,11 @@ class LossyLane {
     return a.at != b.at ? a.at > b.at : a.id > b.id;
   }
   [[nodiscard]] bool chance(std::uint32_t ppm) noexcept { return prng_.chance(ppm, 1'000'000); }
-  /// How often a burst of mean length b must start for a share p to be lost: p / (p + b (1 - p)).
-  [[nodiscard]] std::uint32_t burst_start_share() const noexcept {
-    const std::uint64_t p = std::min(1'000'000U, faults_.drop_ppm);
-    const std::uint64_t twice_b = 1 + std::max(1U, faults_.drop_burst_max);
-    return static_cast<std::uint32_t>(2 * p * 1'000'000 / (2 * p + twice_b * (1'000'000 - p)));
-  }
-
   LossyFaults faults_;
   LossyCounters counters_;
   Prng prng_;
-  std::uint64_t seen_ = 0;
+  LossSchedule schedule_;
   std::uint64_t next_id_ = 0;
-  std::uint32_t burst_left_ = 0;
-  std::size_t passing_ahead_ = 0;  // packets decided to pass, and whether the one behind is lost
-  bool loss_ahead_ = false;
   std::vector<Held> held_;
 };
 
