@@ -17,6 +17,11 @@ struct AckInfo {
   const AckBits& bits;          // packets below the largest
   std::uint32_t ce_marked = 0;  // packets newly reported as CE-marked
 
+  /// Of a packet that is not after `largest`, and not before what the bits speak of.
+  [[nodiscard]] bool names(PacketNumber number) const noexcept {
+    const std::uint32_t below = largest.since(number);
+    return below == 0 || bits.arrived(below - 1);
+  }
   /// How long the packet may have waited for a late poller of the peer; the field saturates.
   [[nodiscard]] Duration lateness(Duration usual_max) const noexcept {
     if (delay <= usual_max) return {};

@@ -54,7 +54,7 @@ void Sender<Memory, Congestion>::lose(SentPacket& packet, LossSample& loss,
     loss_deadline_ = std::min(loss_deadline_, later(loss.now, rule_.patience(rtt_)));
     return;
   }
-  packets_.resolve(packet, PacketState::lost);
+  packets_.lose(packet);
   if (holds(packet.content, PacketContent::size_probe)) {
     // RFC 8899 3: a lost probe is not a sign of congestion.
     // Only the newest is under way; one before it was given up and acknowledged late.

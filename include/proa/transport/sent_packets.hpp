@@ -41,7 +41,7 @@ enum class PacketContent : std::uint8_t {
 struct SentPacket {
   Instant sent_at{};
   std::uint64_t begin = 0;  // stream positions it carried: [begin, begin + units)
-  std::uint32_t units = 0;
+  std::uint32_t units = 0;  // once it is acknowledged: see SentPackets::acked_run()
   PacketNumber number;      // SentPackets sets it
   std::uint16_t bytes = 0;  // Proa bytes; what counts as in flight
   PacketState state = PacketState::untracked;
@@ -120,13 +120,24 @@ class SentPackets {
     in_flight_bytes_ += packet.bytes;
     ++in_flight_packets_;
   }
-  /// in_flight -> acked or lost; lost -> acked.
-  void resolve(SentPacket& packet, PacketState to) noexcept {
-    if (packet.state == PacketState::in_flight) {
-      in_flight_bytes_ -= packet.bytes;
-      --in_flight_packets_;
-    }
-    packet.state = to;
+  /// in_flight -> lost.
+  void lose(SentPacket& packet) noexcept {
+    leave_flight(packet);
+    packet.state = PacketState::lost;
+  }
+  /// in_flight or lost -> acked. What it carried is forgotten.
+  void acknowledge(std::uint32_t i) noexcept {
+    SentPacket& packet = ring_[i];
+    leave_flight(packet);
+    packet.state = PacketState::acked;
+    packet.units = 1;
+    if (i != 0 && ring_[i - 1].state == PacketState::acked) packet.units += acked_run(i - 1);
+  }
+  /// How many records in a row, from at(i), an acknowledged one, down, are known to be
+  /// acknowledged: all that were when it was. They stay while a lost one before them does, and who
+  /// looks for others passes them at once.
+  [[nodiscard]] std::uint32_t acked_run(std::uint32_t i) const noexcept {
+    return std::min(ring_[i].units, i + 1);
   }
   /// Drops resolved records from the front; lost ones only when sent before `forget_before`.
   void forget(Instant forget_before) noexcept {
@@ -146,10 +157,14 @@ class SentPackets {
   [[nodiscard]] const char* broken_invariant() const noexcept {
     std::uint32_t bytes = 0;
     std::uint32_t packets = 0;
+    std::uint32_t acked = 0;
     if (settled_ > ring_.size()) return "more packets settled than there are records";
     for (std::uint32_t i = 1; i < ring_.size(); ++i)
       if (!ring_[i - 1].number.before(ring_[i].number)) return "records out of order";
     for (std::uint32_t i = 0; i < ring_.size(); ++i) {
+      acked = ring_[i].state == PacketState::acked ? acked + 1 : 0;
+      if (acked != 0 && (ring_[i].units == 0 || acked_run(i) > acked))
+        return "a run of acknowledged packets holds another one";
       if (ring_[i].state != PacketState::in_flight) continue;
       if (i < settled_) return "a packet in flight among the settled ones";
       bytes += ring_[i].bytes;
@@ -161,6 +176,11 @@ class SentPackets {
   }
 
  private:
+  void leave_flight(const SentPacket& packet) noexcept {
+    if (packet.state != PacketState::in_flight) return;
+    in_flight_bytes_ -= packet.bytes;
+    --in_flight_packets_;
+  }
   void drop_front() noexcept {
     ring_.pop_front();
     if (settled_ != 0) --settled_;

@@ -86,9 +86,9 @@ TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones"
     packets.push(packet);
   }
   CHECK(packets.oldest_in_flight() == 0);
-  packets.resolve(packets.at(1), PacketState::acked);
+  packets.acknowledge(1);
   CHECK(packets.oldest_in_flight() == 0);
-  packets.resolve(packets.at(0), PacketState::lost);
+  packets.lose(packets.at(0));
   CHECK(packets.oldest_in_flight() == 2);  // the untracked one has no record
   CHECK(packets.count() == 5);
   packets.forget(Instant{});  // the lost one stays, and what is behind it
@@ -97,11 +97,43 @@ TEST_CASE("the oldest packet in flight is found past acknowledged and lost ones"
   packets.forget(Instant{1ms});
   CHECK(packets.oldest() == PacketNumber{1});
   CHECK(packets.oldest_in_flight() == 0);
-  for (const std::uint32_t i : {0U, 1U, 2U}) packets.resolve(packets.at(i), PacketState::acked);
+  for (const std::uint32_t i : {0U, 1U, 2U}) packets.acknowledge(i);
   CHECK(packets.oldest_in_flight() == packets.count());
   CHECK(packets.broken_invariant() == nullptr);
   packets.forget(Instant{});
   CHECK(packets.oldest_in_flight() == 0);
+  packets.clear();
+}
+
+TEST_CASE("behind a lost packet one look passes all that were acknowledged in order") {
+  ScratchPool pool{1U << 20U};
+  SentPackets packets{pool, 1024, PacketNumber{0xffff'fff0U}};
+  for (int i = 0; i < 100; ++i) {
+    SentPacket packet;
+    packet.units = 1000;
+    packet.state = PacketState::in_flight;
+    REQUIRE(packets.make_room());
+    packets.push(packet);
+  }
+  packets.lose(packets.at(0));
+  for (std::uint32_t i = 1; i < 40; ++i) packets.acknowledge(i);
+  packets.forget(Instant{1ms});  // the lost one goes, and what is behind it
+  CHECK(packets.count() == 60);
+  packets.lose(packets.at(0));
+  packets.lose(packets.at(30));
+  for (std::uint32_t i = 1; i < 60; ++i)
+    if (i != 30) packets.acknowledge(i);
+  CHECK(packets.acked_run(59) == 29);
+  CHECK(packets.acked_run(29) == 29);
+  CHECK(packets.acked_run(1) == 1);
+  packets.acknowledge(30);  // late: what is above it does not know, it does
+  CHECK(packets.acked_run(59) == 29);
+  CHECK(packets.acked_run(30) == 30);
+  CHECK(packets.broken_invariant() == nullptr);
+  packets.at(59).units = 31;
+  CHECK(packets.broken_invariant() == nullptr);
+  packets.at(59).units = 61;  // as far as the ring goes: the lost one is not of it
+  CHECK(packets.broken_invariant() != nullptr);
   packets.clear();
 }
 
@@ -122,7 +154,7 @@ TEST_CASE("a record is found by its number, whatever lies between that has none"
       recorded.push_back(tracked);
     }
     const auto resolved = static_cast<std::uint32_t>(prng.below(packets.count() + 1));
-    for (std::uint32_t i = 0; i < resolved; ++i) packets.resolve(packets.at(i), PacketState::acked);
+    for (std::uint32_t i = 0; i < resolved; ++i) packets.acknowledge(i);
     packets.forget(Instant{});
     REQUIRE(packets.broken_invariant() == nullptr);
     REQUIRE(packets.next() == first.plus(400));
@@ -157,8 +189,12 @@ TEST_CASE("packets declared lost give way to new ones, the oldest first; those i
   };
   for (int i = 0; i < 32; ++i) send(PacketState::in_flight);
   CHECK_FALSE(packets.make_room());
-  for (std::uint32_t i = 0; i < 32; ++i)
-    packets.resolve(packets.at(i), i == 0 || i == 4 ? PacketState::lost : PacketState::acked);
+  for (std::uint32_t i = 0; i < 32; ++i) {
+    if (i == 0 || i == 4)
+      packets.lose(packets.at(i));
+    else
+      packets.acknowledge(i);
+  }
   packets.forget(Instant{1ms});
   REQUIRE(packets.count() == 32);  // the lost one is not old enough
   send(PacketState::in_flight);

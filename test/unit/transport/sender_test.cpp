@@ -1,6 +1,10 @@
 // The sending half of a flow: what it takes for lost, and what it takes back.
+#include <algorithm>
+#include <array>
+
 #include <catch2/catch.hpp>
 
+#include <proa/base/prng.hpp>
 #include <proa/transport/cubic.hpp>
 #include <proa/transport/swift.hpp>
 
@@ -232,4 +236,50 @@ TEST_CASE("an acknowledgement that lay unread does not make packets late", "[rfc
   bits.dense = false;
   (void)f.sender.on_ack({f.first.plus(1), 0us, bits}, {f.now, 10ms - 40us, false}, f.memory);
   CHECK(f.sender.lost_packets() == 0);
+}
+
+TEST_CASE("whatever acknowledgements say in whatever order, what one names is acknowledged") {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    Prng prng{seed};
+    SenderOf<Witness> f;
+    constexpr std::uint32_t packets = 700;
+    std::array<bool, packets> named{};
+    std::uint32_t sent = 0;
+    while (sent < packets) {
+      const auto burst =
+          std::min<std::uint32_t>(1 + static_cast<std::uint32_t>(prng.below(60)), packets - sent);
+      for (std::uint32_t i = 0; i < burst; ++i) {
+        if (prng.chance(1, 8))
+          f.send_other(0);  // takes a number and leaves no record
+        else
+          f.send();
+      }
+      sent += burst;
+      f.now += Duration{static_cast<std::int64_t>(prng.below(20'000))};
+      // Mostly of the newest, now and then one that was overtaken.
+      const std::uint32_t back =
+          prng.chance(1, 4) ? static_cast<std::uint32_t>(prng.below(600)) : 0;
+      const std::uint32_t largest = sent - 1 - std::min(back, sent - 1);
+      AckBits bits;
+      bits.dense = prng.chance(1, 16);
+      bits.count = bits.dense || prng.chance(1, 4) ? ack_window : 64;
+      const auto missing_of_1000 = prng.below(3) * 20;
+      bits.words.fill(0);
+      for (std::uint32_t below = 0; below < bits.count; ++below)
+        if (!prng.chance(missing_of_1000, 1000))
+          bits.words[below / 64] |= std::uint64_t{1} << (below % 64);
+      (void)f.sender.on_ack({f.first.plus(largest), {}, bits}, {f.now, {}, false}, f.memory);
+      named[largest] = true;
+      for (std::uint32_t below = 0; below < bits.count && below < largest; ++below)
+        if (bits.arrived(below)) named[largest - 1 - below] = true;
+      REQUIRE(f.sender.broken_invariant() == nullptr);
+      std::uint32_t in_flight = 0;
+      for (std::uint32_t i = 0; i < f.sender.packets().count(); ++i) {
+        const SentPacket& packet = f.sender.packets().at(i);
+        REQUIRE((packet.state == PacketState::acked) == named[packet.number.since(f.first)]);
+        in_flight += packet.state == PacketState::in_flight ? 1 : 0;
+      }
+      REQUIRE(in_flight == f.sender.packets().in_flight_packets());
+    }
+  }
 }
