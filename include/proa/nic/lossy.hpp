@@ -153,6 +153,7 @@ class LossyLane {
     return a.at != b.at ? a.at > b.at : a.id > b.id;
   }
   [[nodiscard]] bool chance(std::uint32_t ppm) noexcept { return prng_.chance(ppm, 1'000'000); }
+
   LossyFaults faults_;
   LossyCounters counters_;
   Prng prng_;

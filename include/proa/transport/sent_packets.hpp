@@ -131,14 +131,13 @@ class SentPackets {
     leave_flight(packet);
     packet.state = PacketState::acked;
     packet.units = 1;
-    if (i != 0 && ring_[i - 1].state == PacketState::acked) packet.units += acked_run(i - 1);
+    while (packet.units <= i && ring_[i - packet.units].state == PacketState::acked)
+      packet.units += acked_run(i - packet.units);
   }
-  /// How many records in a row, from at(i), an acknowledged one, down, are known to be
-  /// acknowledged: all that were when it was. They stay while a lost one before them does, and who
+  /// How many records in a row, from at(i), an acknowledged one, down, are acknowledged, as far as
+  /// they were when it was. They stay while a lost one before them does, leave all at once, and who
   /// looks for others passes them at once.
-  [[nodiscard]] std::uint32_t acked_run(std::uint32_t i) const noexcept {
-    return std::min(ring_[i].units, i + 1);
-  }
+  [[nodiscard]] std::uint32_t acked_run(std::uint32_t i) const noexcept { return ring_[i].units; }
   /// Drops resolved records from the front; lost ones only when sent before `forget_before`.
   void forget(Instant forget_before) noexcept {
     while (!ring_.empty()) {
@@ -163,8 +162,8 @@ class SentPackets {
       if (!ring_[i - 1].number.before(ring_[i].number)) return "records out of order";
     for (std::uint32_t i = 0; i < ring_.size(); ++i) {
       acked = ring_[i].state == PacketState::acked ? acked + 1 : 0;
-      if (acked != 0 && (ring_[i].units == 0 || acked_run(i) > acked))
-        return "a run of acknowledged packets holds another one";
+      if (acked != 0 && (acked_run(i) == 0 || acked_run(i) > acked))
+        return "a run of acknowledged packets is empty or holds another one";
       if (ring_[i].state != PacketState::in_flight) continue;
       if (i < settled_) return "a packet in flight among the settled ones";
       bytes += ring_[i].bytes;

@@ -85,6 +85,8 @@ TEST_CASE("none, all, and the least share there is", "[nic][lossy]") {
   CHECK(schedule.passing() > 1'000'000'000'000U);
   schedule.set(1'000'000, 4, {}, random);
   for (const bool lost : lost_of(schedule, random, 1000)) REQUIRE(lost);
+  schedule.set(2'000'000, 0, {}, random);  // taken for the most and the least there is
+  for (const bool lost : lost_of(schedule, random, 1000)) REQUIRE(lost);
   double runs = 0;
   for (int i = 0; i < 1000; ++i) {
     schedule.set(1, 1, {}, random);
@@ -95,12 +97,13 @@ TEST_CASE("none, all, and the least share there is", "[nic][lossy]") {
 
 TEST_CASE("listed packets are lost beside the random ones, and are not counted twice",
           "[nic][lossy]") {
-  static constexpr std::array<std::uint64_t, 4> list{0, 1, 50, 999};
+  static constexpr std::array<std::uint64_t, 5> list{0, 1, 41, 62, 999};  // 41, 62: random too
   Prng random{7}, alike{7};
   LossSchedule with, without;
   with.set(200'000, 3, list, random);
   without.set(200'000, 3, {}, alike);
   auto expected = lost_of(without, alike, 1000);
+  REQUIRE((expected[41] && expected[62] && !expected[0]));
   for (const auto one : list) expected[one] = true;
   CHECK(lost_of(with, random, 1000) == expected);
   with.set(0, 1, list, random);  // begins at packet 0 again
