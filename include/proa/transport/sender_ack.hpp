@@ -4,9 +4,9 @@
 
 namespace proa {
 
-/// Nothing below it, and everything at or above it below `end` perhaps, is what the acknowledgement
-/// is the first to name. Above what was acknowledged before all may be; below it lie runs of
-/// acknowledged ones, long where the record of a lost packet before them is kept: a look at each.
+/// What the acknowledgement is the first to name lies between this and `end`. Above what was
+/// acknowledged before all may be; below it lie runs of acknowledged ones, long where the record of
+/// a lost packet before them is kept: a look at each.
 template <MessageMemory Memory, CongestionController Congestion>
 std::uint32_t Sender<Memory, Congestion>::first_news(const AckInfo& ack,
                                                      std::uint32_t end) const noexcept {

@@ -134,9 +134,9 @@ class SentPackets {
     while (packet.units <= i && ring_[i - packet.units].state == PacketState::acked)
       packet.units += acked_run(i - packet.units);
   }
-  /// How many records in a row, from at(i), an acknowledged one, down, are acknowledged, as far as
-  /// they were when it was. They stay while a lost one before them does, leave all at once, and who
-  /// looks for others passes them at once.
+  /// How many records in a row, from at(i), an acknowledged one, down, were acknowledged when it
+  /// was. Such a run stays while a lost record before it does, and leaves whole; who looks for
+  /// others passes it at once.
   [[nodiscard]] std::uint32_t acked_run(std::uint32_t i) const noexcept { return ring_[i].units; }
   /// Drops resolved records from the front; lost ones only when sent before `forget_before`.
   void forget(Instant forget_before) noexcept {
