@@ -26,8 +26,10 @@ std::string name_of(const std::string& what, double percent) {
   return fmt::format("{}, {:.4g} % lost", what, percent);
 }
 
-Case lossy_case(const Plan& plan, StackSetup setup, const std::string& what, double percent) {
-  setup.loss_ppm = static_cast<std::uint32_t>(percent * 10'000 + 0.5);
+std::uint32_t ppm(double percent) { return static_cast<std::uint32_t>(percent * 10'000 + 0.5); }
+
+Labels labels_of(const Plan& plan, const StackSetup& setup, const std::string& what,
+                 double percent) {
   Labels labels{.name = name_of(what, percent),
                 .wire = fmt::format("{}, {:.4g} % lost", plan.wire->name(), percent),
                 .placement = "in-process",
@@ -35,7 +37,28 @@ Case lossy_case(const Plan& plan, StackSetup setup, const std::string& what, dou
                 .has_size = true,
                 .window = setup.window};
   if (percent != 0) labels.reference = name_of(what, 0);
-  return {labels, [plan, setup] { return measure_stacks(*plan.wire, setup); }};
+  return labels;
+}
+
+/// Goodput at all rates: its losses are told apart within the same processes only.
+CaseGroup bulk_group(const Plan& plan, const std::vector<double>& percents) {
+  CaseGroup group;
+  std::vector<std::uint32_t> losses_ppm;
+  for (const double percent : percents) {
+    group.labels.push_back(labels_of(plan, plan.bulk, "bulk", percent));
+    losses_ppm.push_back(ppm(percent));
+  }
+  group.repeat = [plan, losses_ppm] {
+    return measure_lossy_streams(*plan.wire, plan.bulk, losses_ppm);
+  };
+  return group;
+}
+
+CaseGroup echo_case(const Plan& plan, double percent) {
+  StackSetup setup = plan.echo;
+  setup.loss_ppm = ppm(percent);
+  return alone({labels_of(plan, setup, "echo", percent),
+                [plan, setup] { return measure_stacks(*plan.wire, setup); }});
 }
 
 Diagram diagram_of(const Bench& bench, const Plan& plan, const std::vector<double>& rates) {
@@ -108,12 +131,9 @@ void measure_sweep(Bench& bench, const Wire& wire, const Arguments& arguments) {
     setup->core_b = bench.core(1);
   }
   const auto percents = parse_rates(arguments.rates);
-  std::vector<Case> cases;
-  for (const double percent : percents) {
-    cases.push_back(lossy_case(plan, plan.bulk, "bulk", percent));
-    cases.push_back(lossy_case(plan, plan.echo, "echo", percent));
-  }
-  bench.measure(cases);
+  std::vector<CaseGroup> groups{bulk_group(plan, percents)};
+  for (const double percent : percents) groups.push_back(echo_case(plan, percent));
+  bench.measure(groups);
   draw_or_say(bench, diagram_of(bench, plan, percents), arguments.svg);
 }
 

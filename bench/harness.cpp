@@ -22,9 +22,10 @@ struct Bench::State {
 
   void say(const std::string& sentence) const;
   void take_lock();
-  // False when the case cannot be measured at all. A repeat disturbed to the last may be missing.
-  [[nodiscard]] bool repeat_once(const Case& one, std::vector<Repeat>& accepted);
-  [[nodiscard]] bool repeat_unjudged(const Case& one, std::vector<Repeat>& accepted) const;
+  // False when the group cannot be measured at all. A repeat disturbed to the last may be missing.
+  [[nodiscard]] bool repeat_once(const CaseGroup& group, std::vector<CaseRepeats>& accepted);
+  [[nodiscard]] bool repeat_unjudged(const CaseGroup& group,
+                                     std::vector<CaseRepeats>& accepted) const;
   void print_circumstances(const std::vector<CaseRepeats>& results) const;
   void name_missing_rows(const std::vector<CaseRepeats>& results) const;
 
@@ -103,7 +104,23 @@ std::string judge(const MoodReading& before, const MoodReading& after, double lo
   return {};
 }
 
+/// One sample for each case of a group, all under the same circumstances.
+void add_repeats(std::vector<CaseRepeats>& to, std::vector<Sample>& samples,
+                 const Repeat& circumstances) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    to[i].repeats.push_back(circumstances);
+    to[i].repeats.back().sample = std::move(samples.at(i));
+  }
+}
+
 }  // namespace
+
+CaseGroup alone(const Case& one) {
+  const auto repeat = [one] {
+    return one.repeat().map([](Sample sample) { return std::vector<Sample>{std::move(sample)}; });
+  };
+  return {{one.labels}, repeat, one.any_mood};
+}
 
 Bench::Bench(Description description) : state_(std::make_unique<State>(std::move(description))) {
   if (!state_->description.wires.empty()) state_->options.wire = state_->description.wires.front();
@@ -185,9 +202,10 @@ void Bench::State::take_lock() {
                       std::chrono::duration<double>(options.patience_s));
 }
 
-bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
-  if (one.any_mood || options.any_mood || description.virtual_time)
-    return repeat_unjudged(one, accepted);
+bool Bench::State::repeat_once(const CaseGroup& group, std::vector<CaseRepeats>& accepted) {
+  if (group.any_mood || options.any_mood || description.virtual_time)
+    return repeat_unjudged(group, accepted);
+  const std::string& name = group.labels.front().name;
   const int core_a = options.cores.front();
   const int core_b = options.cores[options.cores.size() > 1 ? 1 : 0];
   std::string complaint;
@@ -195,32 +213,34 @@ bool Bench::State::repeat_once(const Case& one, std::vector<Repeat>& accepted) {
   for (bool again = true; again;) {
     const auto before = read_mood(core_a, core_b);
     const OtherLoad other_load;
-    auto sample = one.repeat();
+    auto samples = group.repeat();
     const double load = other_load.percent();
     const auto after = read_mood(core_a, core_b);
     again = ++attempts < options.attempts && std::chrono::steady_clock::now() < patient_until;
     complaint = judge(before, after, load, options.other_load_percent_max);
-    if (!sample) {
+    if (!samples) {
       if (again && !complaint.empty()) continue;  // others may have kept it from its work
-      say(fmt::format("{}: {}", one.labels.name, sample.error()));
+      say(fmt::format("{}: {}", name, samples.error()));
       return false;
     }
     const bool usable = comparable(before.mood, after.mood);
     if (complaint.empty() || (!again && usable)) {
-      if (!complaint.empty()) say(fmt::format("{}: kept although {}", one.labels.name, complaint));
+      if (!complaint.empty()) say(fmt::format("{}: kept although {}", name, complaint));
       const auto& known = before.mood != Mood::unknown ? before : after;
-      accepted.push_back({std::move(*sample), known.mood, known.round_trip_ns, load});
+      add_repeats(accepted, *samples, {{}, known.mood, known.round_trip_ns, load});
       return true;
     }
   }
-  say(fmt::format("{}: a repeat is missing, {}", one.labels.name, complaint));
+  say(fmt::format("{}: a repeat is missing, {}", name, complaint));
   return true;
 }
 
-bool Bench::State::repeat_unjudged(const Case& one, std::vector<Repeat>& accepted) const {
-  auto sample = one.repeat();
-  if (!sample) return say(fmt::format("{}: {}", one.labels.name, sample.error())), false;
-  accepted.push_back({.sample = std::move(*sample)});
+bool Bench::State::repeat_unjudged(const CaseGroup& group,
+                                   std::vector<CaseRepeats>& accepted) const {
+  auto samples = group.repeat();
+  if (!samples)
+    return say(fmt::format("{}: {}", group.labels.front().name, samples.error())), false;
+  add_repeats(accepted, *samples, {});
   return true;
 }
 
@@ -262,22 +282,32 @@ void Bench::State::name_missing_rows(const std::vector<CaseRepeats>& results) co
 }
 
 void Bench::measure(const std::vector<Case>& cases, bool with_table) {
+  std::vector<CaseGroup> groups;
+  std::transform(cases.begin(), cases.end(), std::back_inserter(groups), alone);
+  measure(groups, with_table);
+}
+
+void Bench::measure(const std::vector<CaseGroup>& groups, bool with_table) {
   auto& state = *state_;
   state.take_lock();
-  std::vector<CaseRepeats> results;
-  for (const auto& one : cases) results.push_back({one.labels, {}});
-  std::vector<bool> given_up(cases.size());
+  std::vector<std::vector<CaseRepeats>> accepted(groups.size());
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    for (const auto& labels : groups[i].labels) accepted[i].push_back({labels, {}});
+  std::vector<bool> given_up(groups.size());
   const bool progress = ::isatty(STDERR_FILENO) != 0;
   for (std::uint32_t round = 1; round <= state.options.repeats; ++round)
-    for (std::size_t i = 0; i < cases.size(); ++i) {
+    for (std::size_t i = 0; i < groups.size(); ++i) {
       if (given_up[i]) continue;
       if (progress)
         fmt::print(stderr, "\r\033[K{} {}/{} {} ", state.description.name, round,
-                   state.options.repeats, cases[i].labels.name);
-      given_up[i] = !state.repeat_once(cases[i], results[i].repeats);
+                   state.options.repeats, groups[i].labels.front().name);
+      given_up[i] = !state.repeat_once(groups[i], accepted[i]);
       state.failed = state.failed || given_up[i];
     }
   if (progress) fmt::print(stderr, "\r\033[K");
+  std::vector<CaseRepeats> results;
+  for (auto& of_group : accepted)
+    std::move(of_group.begin(), of_group.end(), std::back_inserter(results));
   state.name_missing_rows(results);
   state.print_circumstances(results);
   auto rows = summarise(results);

@@ -60,6 +60,17 @@ struct Case {
   bool any_mood = false;  // its figures do not depend on the machine's mood or on other load
 };
 
+/// Several ways that are only told apart when one measurement follows the other under the same
+/// roof, such as in the same two processes: `repeat` measures them all, one sample per label. They
+/// share what is said of one Case; each gets its row.
+struct CaseGroup {
+  std::vector<Labels> labels{};
+  std::function<tl::expected<std::vector<Sample>, std::string>()> repeat;
+  bool any_mood = false;
+};
+/// A group of one.
+[[nodiscard]] CaseGroup alone(const Case& one);
+
 class Bench {
  public:
   explicit Bench(Description description);
@@ -97,6 +108,7 @@ class Bench {
   /// Runs all cases, repeats interleaved, and prints their table, unless the bench prints one of
   /// its own. Takes the machine-wide lock.
   void measure(const std::vector<Case>& cases, bool with_table = true);
+  void measure(const std::vector<CaseGroup>& groups, bool with_table = true);
   /// Of all measurements so far.
   [[nodiscard]] const std::vector<Row>& rows() const noexcept;
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <proa/in_process.hpp>
@@ -33,10 +34,10 @@ IpAddress address_of(std::size_t end, bool ipv6) {
 
 /// What an end's NIC does to what it sends. Without loss every packet still takes the same way
 /// through the decorator, so that lossy cases are compared with their like.
-LossyFaults faults_of(const StackSetup& setup) {
+LossyFaults faults_of(std::uint32_t loss_ppm) {
   static constexpr std::uint64_t no_packet = std::numeric_limits<std::uint64_t>::max();
   LossyFaults out;
-  out.drop_ppm = *setup.loss_ppm;
+  out.drop_ppm = loss_ppm;
   out.drop_list = {&no_packet, 1};
   return out;
 }
@@ -48,10 +49,7 @@ tl::expected<Net, std::string> open_stack(const Wire& wire, std::size_t end,
   if (!options) return unexpected(options.error());
   using NicOptions = decltype(options->nic);
   options->nic = NicOptions{wire.enter(end)};
-  if constexpr (requires { options->nic.tx; }) {
-    options->nic.tx = faults_of(setup);
-    options->nic.seed = end + 1;
-  }
+  if constexpr (requires { options->nic.seed; }) options->nic.seed = end + 1;
   options->interface.mtu_bytes = wire.mtu();
   options->interface.addresses = {{address_of(end, false), 24}, {address_of(end, true), 64}};
   return Net::open(*options);
@@ -130,13 +128,15 @@ class Sender {
     while (error_.empty() && !told()) {
       fill(*flow);
       const auto event = net_->poll();  // one at a time: they may never end while we send
-      if (!event) continue;
+      if (!event || event->flow != *flow) continue;  // another's: of the measurement before
       if (event->kind == EventKind::writable) blocked_ = false;
       if (event->kind == EventKind::sent) outstanding_ = newest_.since(event->number);
       if (event->kind == EventKind::closed)
         return unexpected("the flow ended: " + std::string{text(event->reason)});
     }
     if (!error_.empty()) return unexpected(error_);
+    static_cast<void>(net_->reset(*flow));  // what is under way is of no use any more
+    if (!net_->drain(reply_patience)) return unexpected<std::string>("the flow does not end");
     return Sample{};
   }
 
@@ -186,7 +186,7 @@ class Sender {
   std::string error_;
 };
 
-/// Counts messages from a tenth of the time after the first one on.
+/// Counts the messages of the next flow, from a tenth of the time after the first one on.
 template <class Net>
 class Receiver {
  public:
@@ -220,6 +220,8 @@ class Receiver {
 
  private:
   void handle(const typename Net::Event& event) {
+    if (event.kind == EventKind::accepted) flow_ = event.flow;
+    if (!flow_ || event.flow != *flow_) return;  // what is left of the measurement before
     if (event.kind == EventKind::closed)
       error_ = "the flow ended: " + std::string{text(event.reason)};
     if (event.kind != EventKind::message) return;
@@ -233,11 +235,19 @@ class Receiver {
   Net* net_;
   StackSetup setup_;
   Content content_;
+  std::optional<FlowHandle> flow_;
   std::uint64_t received_ = 0, warm_at_ = 0, warm_count_ = 0;
   std::string error_;
 };
 
-/// Opens the stack, says so, waits to be told to begin, reports, stays until told to leave.
+/// What both ends hear before each measurement.
+struct Order {
+  double seconds = 0;
+  std::uint32_t loss_ppm = 0;
+};
+
+/// Opens the stack and says so. Then measures as often as it is ordered to, until the parent
+/// leaves: says that it is ready, does its part, reports.
 template <class Net, class Body>
 int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control& control,
             const Body& body) {
@@ -247,53 +257,120 @@ int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control&
   if (const auto listening = net->listen({port}); !listening)
     return control.send(ReportMessage{unexpected<std::string>("cannot listen")}), 1;
   control.send(ReportMessage{});
-  // Alive while it waits: it answers its neighbours.
-  while (!control.ready()) static_cast<void>(net->poll());
-  if (!control.receive<char>()) return 1;
-  const Outcome outcome = body(*net);
-  control.send(ReportMessage{outcome});
-  while (!control.ready()) static_cast<void>(net->poll());
-  return outcome ? 0 : 1;
+  while (true) {
+    // Alive while it waits: it answers its neighbours.
+    while (!control.ready()) static_cast<void>(net->poll());
+    const auto order = control.receive<Order>();
+    if (!order) return 0;
+    if constexpr (requires { net->placement().nic().set_tx(LossyFaults{}); })
+      net->placement().nic().set_tx(faults_of(order->loss_ppm));
+    control.send(ReportMessage{});
+    StackSetup ordered = setup;
+    ordered.seconds = order->seconds;
+    control.send(ReportMessage{body(*net, ordered)});
+  }
 }
 
-template <class Net>
-Outcome measure(const Wire& wire, const StackSetup& setup) {
-  const bool stream = setup.kind == StackKind::stream;
-  auto server = ChildProcess::start([&](Control& control) {
-    return run_end<Net>(wire, 1, setup, control, [&](Net& net) {
-      return stream ? Receiver<Net>{net, setup}.run() : echo_server(net, setup, control);
-    });
-  });
-  if (!server) return unexpected(server.error());
-  auto client = ChildProcess::start([&](Control& control) {
-    return run_end<Net>(wire, 0, setup, control, [&](Net& net) {
-      if (setup.kind == StackKind::connect) return connect_client(net, setup);
-      return stream ? Sender<Net>{net, setup}.run(control) : echo_client(net, setup);
-    });
-  });
-  if (!client) return unexpected(client.error());
-  const std::chrono::milliseconds patience{
-      static_cast<std::int64_t>(std::ceil(setup.seconds * 2e3)) + 120'000};
-  if (auto ready = heard(*server, "server", start_patience); !ready) return ready;
-  if (auto ready = heard(*client, "client", start_patience); !ready) return ready;
-  server->control().send('g');
-  client->control().send('g');
-  auto& measuring = stream ? *server : *client;
-  auto& other = stream ? *client : *server;
-  auto outcome = heard(measuring, stream ? "receiver" : "client", patience);
-  other.control().send('s');  // its body ends when the control socket becomes readable
-  const auto last_words = heard(other, stream ? "sender" : "server", start_patience);
-  client->stop(std::chrono::seconds{20});
-  server->stop(std::chrono::seconds{20});
-  // The end that knows the cause is the one to quote.
-  if (!last_words) return last_words;
+/// The part of an end that does not measure: until it is told to stop.
+template <class Body>
+Outcome until_told(Control& control, const Body& body) {
+  Outcome outcome = body();
+  static_cast<void>(control.receive<char>());
   return outcome;
+}
+
+/// The parent's hold on both processes, which end with it.
+class StackPair {
+ public:
+  template <class Net>
+  static tl::expected<StackPair, std::string> start(const Wire& wire, const StackSetup& setup) {
+    const bool stream = setup.kind == StackKind::stream;
+    auto server = ChildProcess::start([&](Control& control) {
+      return run_end<Net>(wire, 1, setup, control, [&](Net& net, const StackSetup& ordered) {
+        if (stream) return Receiver<Net>{net, ordered}.run();
+        return until_told(control, [&] { return echo_server(net, ordered, control); });
+      });
+    });
+    if (!server) return unexpected(server.error());
+    auto client = ChildProcess::start([&](Control& control) {
+      return run_end<Net>(wire, 0, setup, control, [&](Net& net, const StackSetup& ordered) {
+        if (setup.kind == StackKind::connect) return connect_client(net, ordered);
+        if (!stream) return echo_client(net, ordered);
+        return until_told(control, [&] { return Sender<Net>{net, ordered}.run(control); });
+      });
+    });
+    if (!client) return unexpected(client.error());
+    StackPair pair{std::move(*server), std::move(*client), stream};
+    if (auto ready = heard(pair.server_, "server", start_patience); !ready)
+      return unexpected(ready.error());
+    if (auto ready = heard(pair.client_, "client", start_patience); !ready)
+      return unexpected(ready.error());
+    return pair;
+  }
+  StackPair(StackPair&&) = default;
+  ~StackPair() {
+    client_.stop(std::chrono::seconds{20});
+    server_.stop(std::chrono::seconds{20});
+  }
+
+  Outcome measure(const Order& order) {
+    // The server first: it shall not miss the flow that the client opens at once.
+    if (auto ready = tell(server_, "server", order); !ready) return ready;
+    if (auto ready = tell(client_, "client", order); !ready) return ready;
+    auto& measuring = stream_ ? server_ : client_;
+    auto& other = stream_ ? client_ : server_;
+    const std::chrono::milliseconds patience{
+        static_cast<std::int64_t>(std::ceil(order.seconds * 2e3)) + 120'000};
+    auto outcome = heard(measuring, stream_ ? "receiver" : "client", patience);
+    other.control().send('s');  // its body ends when the control socket becomes readable
+    const auto last_words = heard(other, stream_ ? "sender" : "server", start_patience);
+    // The end that knows the cause is the one to quote.
+    if (!last_words) return last_words;
+    return outcome;
+  }
+
+ private:
+  StackPair(ChildProcess server, ChildProcess client, bool stream)
+      : server_(std::move(server)), client_(std::move(client)), stream_(stream) {}
+
+  static Outcome tell(ChildProcess& end, const std::string& who, const Order& order) {
+    end.control().send(order);
+    return heard(end, who, start_patience);
+  }
+
+  ChildProcess server_, client_;
+  bool stream_;
+};
+
+tl::expected<StackPair, std::string> start_pair(const Wire& wire, const StackSetup& setup) {
+  return setup.loss_ppm ? StackPair::start<LossyNet>(wire, setup)
+                        : StackPair::start<PlainNet>(wire, setup);
 }
 
 }  // namespace
 
 Outcome measure_stacks(const Wire& wire, const StackSetup& setup) {
-  return setup.loss_ppm ? measure<LossyNet>(wire, setup) : measure<PlainNet>(wire, setup);
+  auto pair = start_pair(wire, setup);
+  if (!pair) return unexpected(pair.error());
+  return pair->measure({setup.seconds, setup.loss_ppm.value_or(0)});
+}
+
+tl::expected<std::vector<Sample>, std::string> measure_lossy_streams(
+    const Wire& wire, const StackSetup& setup, const std::vector<std::uint32_t>& losses_ppm) {
+  StackSetup lossy = setup;
+  lossy.loss_ppm = 0;
+  auto pair = start_pair(wire, lossy);
+  if (!pair) return unexpected(pair.error());
+  // The first flow takes the memory from the system page by page; the others find it there.
+  if (auto first = pair->measure({std::min(setup.seconds, 0.1), 0}); !first)
+    return unexpected(first.error());
+  std::vector<Sample> out;
+  for (const std::uint32_t loss_ppm : losses_ppm) {
+    auto sample = pair->measure({setup.seconds, loss_ppm});
+    if (!sample) return unexpected(sample.error());
+    out.push_back(std::move(*sample));
+  }
+  return out;
 }
 
 }  // namespace proa::bench

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -36,5 +37,11 @@ struct StackSetup {
 /// 1 10.117.0.12 and fd00:117::12: not the kernel's own addresses on that wire.
 [[nodiscard]] tl::expected<Sample, std::string> measure_stacks(const Wire& wire,
                                                                const StackSetup& setup);
+
+/// The same for streams, once per loss rate and in their order, each on a fresh flow between the
+/// same two processes: where their memory happens to lie makes a tenth of the speed between pairs
+/// of processes and a hundredth within one, and what little is lost costs less than that.
+[[nodiscard]] tl::expected<std::vector<Sample>, std::string> measure_lossy_streams(
+    const Wire& wire, const StackSetup& setup, const std::vector<std::uint32_t>& losses_ppm);
 
 }  // namespace proa::bench

@@ -64,7 +64,7 @@ std::atomic<bool>& met_full_ring() {
 /// first time until the stack has missed them, however slow the machine is.
 class Hoarder {
  public:
-  explicit Hoarder(Net& net) : net_(&net), nic_(const_cast<DpdkNic*>(&net.placement().nic())) {}
+  explicit Hoarder(Net& net) : net_(&net), nic_(&net.placement().nic()) {}
   ~Hoarder() { give_back(); }
 
   void look() noexcept {

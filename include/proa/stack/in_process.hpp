@@ -175,6 +175,8 @@ class InProcess {
   }
   [[nodiscard]] const EngineT& engine() const noexcept { return engine_; }
   [[nodiscard]] const NicT& nic() const noexcept { return nic_; }
+  /// For what a NIC lets one change while it runs, such as the faults of a Lossy one.
+  [[nodiscard]] NicT& nic() noexcept { return nic_; }
 
  private:
   static constexpr Duration blocked_nap = std::chrono::milliseconds{1};
