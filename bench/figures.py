@@ -21,7 +21,7 @@ RUNS = {  # name of the JSON file -> bench and arguments
                    "--placement", "in-process"],
     "stream": ["bench_stream", *BRIEF],
     "bulk": ["bench_bulk", *BRIEF],
-    "loss": ["bench_loss", *BRIEF, "--repeats", "7", "--rates", "0.1,1", "--message", "8388608",
+    "loss": ["bench_loss", "--seconds", "0.5", "--repeats", "21", "--rates", "0.1,1", "--message", "8388608",
              "--messages-outstanding", "2"],
     "incast": ["bench_incast", "--senders", "32", "--queue", "1"],
     "idle": ["bench_idle", *BRIEF, "--repeats", "3"],

@@ -24,8 +24,7 @@ struct Bench::State {
   void take_lock();
   // False when the group cannot be measured at all. A repeat disturbed to the last may be missing.
   [[nodiscard]] bool repeat_once(const CaseGroup& group, std::vector<CaseRepeats>& accepted);
-  [[nodiscard]] bool repeat_unjudged(const CaseGroup& group,
-                                     std::vector<CaseRepeats>& accepted) const;
+  [[nodiscard]] bool repeat_unjudged(const CaseGroup& group, std::vector<CaseRepeats>& accepted);
   void print_circumstances(const std::vector<CaseRepeats>& results) const;
   void name_missing_rows(const std::vector<CaseRepeats>& results) const;
 
@@ -35,6 +34,7 @@ struct Bench::State {
   std::optional<MachineLock> lock;
   std::chrono::steady_clock::time_point patient_until{};  // set with the lock
   std::vector<Row> rows;
+  std::uint32_t groups_accepted = 0;  // repeats, to number those measured together
   bool failed = false;
 };
 
@@ -105,7 +105,7 @@ std::string judge(const MoodReading& before, const MoodReading& after, double lo
 }
 
 /// One sample for each case of a group, all under the same circumstances.
-void add_repeats(std::vector<CaseRepeats>& to, std::vector<Sample>& samples,
+void add_repeats(std::vector<CaseRepeats>& to, std::vector<Sample> samples,
                  const Repeat& circumstances) {
   for (std::size_t i = 0; i < to.size(); ++i) {
     to[i].repeats.push_back(circumstances);
@@ -119,7 +119,7 @@ CaseGroup alone(const Case& one) {
   const auto repeat = [one] {
     return one.repeat().map([](Sample sample) { return std::vector<Sample>{std::move(sample)}; });
   };
-  return {{one.labels}, repeat, one.any_mood};
+  return {one.labels.name, {one.labels}, repeat, one.any_mood};
 }
 
 Bench::Bench(Description description) : state_(std::make_unique<State>(std::move(description))) {
@@ -205,7 +205,6 @@ void Bench::State::take_lock() {
 bool Bench::State::repeat_once(const CaseGroup& group, std::vector<CaseRepeats>& accepted) {
   if (group.any_mood || options.any_mood || description.virtual_time)
     return repeat_unjudged(group, accepted);
-  const std::string& name = group.labels.front().name;
   const int core_a = options.cores.front();
   const int core_b = options.cores[options.cores.size() > 1 ? 1 : 0];
   std::string complaint;
@@ -220,27 +219,26 @@ bool Bench::State::repeat_once(const CaseGroup& group, std::vector<CaseRepeats>&
     complaint = judge(before, after, load, options.other_load_percent_max);
     if (!samples) {
       if (again && !complaint.empty()) continue;  // others may have kept it from its work
-      say(fmt::format("{}: {}", name, samples.error()));
+      say(fmt::format("{}: {}", group.name, samples.error()));
       return false;
     }
     const bool usable = comparable(before.mood, after.mood);
     if (complaint.empty() || (!again && usable)) {
-      if (!complaint.empty()) say(fmt::format("{}: kept although {}", name, complaint));
+      if (!complaint.empty()) say(fmt::format("{}: kept although {}", group.name, complaint));
       const auto& known = before.mood != Mood::unknown ? before : after;
-      add_repeats(accepted, *samples, {{}, known.mood, known.round_trip_ns, load});
+      add_repeats(accepted, std::move(*samples),
+                  {{}, known.mood, known.round_trip_ns, load, ++groups_accepted});
       return true;
     }
   }
-  say(fmt::format("{}: a repeat is missing, {}", name, complaint));
+  say(fmt::format("{}: a repeat is missing, {}", group.name, complaint));
   return true;
 }
 
-bool Bench::State::repeat_unjudged(const CaseGroup& group,
-                                   std::vector<CaseRepeats>& accepted) const {
+bool Bench::State::repeat_unjudged(const CaseGroup& group, std::vector<CaseRepeats>& accepted) {
   auto samples = group.repeat();
-  if (!samples)
-    return say(fmt::format("{}: {}", group.labels.front().name, samples.error())), false;
-  add_repeats(accepted, *samples, {});
+  if (!samples) return say(fmt::format("{}: {}", group.name, samples.error())), false;
+  add_repeats(accepted, std::move(*samples), {.together = ++groups_accepted});
   return true;
 }
 
@@ -300,7 +298,7 @@ void Bench::measure(const std::vector<CaseGroup>& groups, bool with_table) {
       if (given_up[i]) continue;
       if (progress)
         fmt::print(stderr, "\r\033[K{} {}/{} {} ", state.description.name, round,
-                   state.options.repeats, groups[i].labels.front().name);
+                   state.options.repeats, groups[i].name);
       given_up[i] = !state.repeat_once(groups[i], accepted[i]);
       state.failed = state.failed || given_up[i];
     }

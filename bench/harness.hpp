@@ -60,12 +60,14 @@ struct Case {
   bool any_mood = false;  // its figures do not depend on the machine's mood or on other load
 };
 
-/// Several ways that are only told apart when one measurement follows the other under the same
-/// roof, such as in the same two processes: `repeat` measures them all, one sample per label. They
-/// share what is said of one Case; each gets its row.
+/// Several ways that are only told apart when one measurement follows the other in the same two
+/// processes: `repeat` measures them all, one sample per label, each of about Options::seconds.
+/// Ratios between its rows are medians of those within each repeat. An error ends the whole group.
+/// It is judged as a whole too: the longer it takes, the less of others' load shows.
 struct CaseGroup {
+  std::string name{};  // for what is said of it; its rows have theirs
   std::vector<Labels> labels{};
-  std::function<tl::expected<std::vector<Sample>, std::string>()> repeat;
+  std::function<tl::expected<std::vector<Sample>, std::string>()> repeat{};
   bool any_mood = false;
 };
 /// A group of one.
@@ -105,8 +107,8 @@ class Bench {
   /// A sentence for the reader, such as what this machine cannot do; printed at once.
   void say(const std::string& sentence);
 
-  /// Runs all cases, repeats interleaved, and prints their table, unless the bench prints one of
-  /// its own. Takes the machine-wide lock.
+  /// Runs all cases or groups, repeats interleaved, and prints their table, unless the bench prints
+  /// one of its own. Takes the machine-wide lock.
   void measure(const std::vector<Case>& cases, bool with_table = true);
   void measure(const std::vector<CaseGroup>& groups, bool with_table = true);
   /// Of all measurements so far.

@@ -28,15 +28,33 @@ std::vector<double> values_of(const std::vector<const Repeat*>& repeats, std::st
   return values;
 }
 
-std::optional<double> reference_value(const std::vector<CaseRepeats>& cases,
-                                      std::string_view reference, std::string_view metric,
-                                      Mood mood) {
-  for (const auto& one : cases) {
-    if (reference.empty() || one.labels.name != reference) continue;
-    auto values = values_of(in_mood(one, mood), metric);
-    if (!values.empty()) return median(std::move(values));
-  }
-  return std::nullopt;
+std::vector<const Repeat*> repeats_named(const std::vector<CaseRepeats>& cases,
+                                         std::string_view name, Mood mood) {
+  for (const auto& one : cases)
+    if (!name.empty() && one.labels.name == name) return in_mood(one, mood);
+  return {};
+}
+
+std::optional<double> median_of(const std::vector<const Repeat*>& repeats,
+                                std::string_view metric) {
+  auto values = values_of(repeats, metric);
+  if (values.empty()) return std::nullopt;
+  return median(std::move(values));
+}
+
+/// What differs from time to time but not within a group cancels out.
+std::optional<double> paired_ratio(const std::vector<const Repeat*>& repeats,
+                                   const std::vector<const Repeat*>& references,
+                                   std::string_view metric) {
+  std::vector<double> ratios;
+  for (const auto* repeat : repeats)
+    for (const auto* reference : references) {
+      if (repeat->together == 0 || repeat->together != reference->together) continue;
+      const auto value = median_of({repeat}, metric), other = median_of({reference}, metric);
+      if (value && other && *other != 0) ratios.push_back(*value / *other);
+    }
+  if (ratios.empty()) return std::nullopt;
+  return median(std::move(ratios));
 }
 
 std::string json_text(std::string_view text) {
@@ -127,22 +145,23 @@ std::vector<Row> summarise(const std::vector<CaseRepeats>& cases) {
   for (const auto& one : cases) {
     const auto repeats = in_mood(one, mood);
     if (repeats.empty()) continue;
+    const auto references = repeats_named(cases, one.labels.reference, mood);
     double load = 0;
     for (const auto* repeat : repeats) load = std::max(load, repeat->other_load_percent);
     for (const auto& figure : repeats.front()->sample) {
       const auto values = values_of(repeats, figure.metric);
       const auto [least, most] = std::minmax_element(values.begin(), values.end());
-      rows.push_back(Row{
-          .labels = one.labels,
-          .metric = figure.metric,
-          .unit = figure.unit,
-          .value = median(values),
-          .min = *least,
-          .max = *most,
-          .repeats = static_cast<std::uint32_t>(values.size()),
-          .mood = mood,
-          .other_load_percent = load,
-          .reference_value = reference_value(cases, one.labels.reference, figure.metric, mood)});
+      rows.push_back(Row{.labels = one.labels,
+                         .metric = figure.metric,
+                         .unit = figure.unit,
+                         .value = median(values),
+                         .min = *least,
+                         .max = *most,
+                         .repeats = static_cast<std::uint32_t>(values.size()),
+                         .mood = mood,
+                         .other_load_percent = load,
+                         .reference_value = median_of(references, figure.metric),
+                         .paired_ratio = paired_ratio(repeats, references, figure.metric)});
     }
   }
   return rows;

@@ -41,6 +41,7 @@ struct Repeat {
   Mood mood = Mood::unknown;
   double round_trip_ns = 0;       // cache line, before it
   double other_load_percent = 0;  // taken by other processes
+  std::uint32_t together = 0;     // of one group and one time: the same number; 0: alone
 };
 
 struct Row {
@@ -51,7 +52,9 @@ struct Row {
   Mood mood = Mood::unknown;
   double other_load_percent = 0;  // the worst of its repeats
   std::optional<double> reference_value{};
+  std::optional<double> paired_ratio{};  // the median of those within repeats measured together
   [[nodiscard]] std::optional<double> ratio() const {
+    if (paired_ratio) return paired_ratio;
     if (!reference_value || *reference_value == 0) return std::nullopt;
     return value / *reference_value;
   }

@@ -1,4 +1,4 @@
-// bench: two processes with an in-process stack each on one wire: echo and streams, measured once.
+// bench: two processes with an in-process stack each on one wire: echo and streams.
 #include "stack_pair.hpp"
 
 #include <fmt/format.h>
@@ -135,8 +135,8 @@ class Sender {
         return unexpected("the flow ended: " + std::string{text(event->reason)});
     }
     if (!error_.empty()) return unexpected(error_);
-    static_cast<void>(net_->reset(*flow));  // what is under way is of no use any more
-    if (!net_->drain(reply_patience)) return unexpected<std::string>("the flow does not end");
+    // What is under way is of no use any more; the polls until the next order tell the peer so.
+    static_cast<void>(net_->reset(*flow));
     return Sample{};
   }
 
@@ -240,6 +240,12 @@ class Receiver {
   std::string error_;
 };
 
+/// Alive until there is something to hear: it answers its neighbours.
+template <class Net>
+void poll_until_ready(Net& net, const Control& control) {
+  while (!control.ready()) static_cast<void>(net.poll());
+}
+
 /// What both ends hear before each measurement.
 struct Order {
   double seconds = 0;
@@ -258,8 +264,7 @@ int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control&
     return control.send(ReportMessage{unexpected<std::string>("cannot listen")}), 1;
   control.send(ReportMessage{});
   while (true) {
-    // Alive while it waits: it answers its neighbours.
-    while (!control.ready()) static_cast<void>(net->poll());
+    poll_until_ready(*net, control);
     const auto order = control.receive<Order>();
     if (!order) return 0;
     if constexpr (requires { net->placement().nic().set_tx(LossyFaults{}); })
@@ -272,9 +277,10 @@ int run_end(const Wire& wire, std::size_t end, const StackSetup& setup, Control&
 }
 
 /// The part of an end that does not measure: until it is told to stop.
-template <class Body>
-Outcome until_told(Control& control, const Body& body) {
+template <class Net, class Body>
+Outcome until_told(Net& net, Control& control, const Body& body) {
   Outcome outcome = body();
+  poll_until_ready(net, control);  // it may have ended by itself
   static_cast<void>(control.receive<char>());
   return outcome;
 }
@@ -288,7 +294,7 @@ class StackPair {
     auto server = ChildProcess::start([&](Control& control) {
       return run_end<Net>(wire, 1, setup, control, [&](Net& net, const StackSetup& ordered) {
         if (stream) return Receiver<Net>{net, ordered}.run();
-        return until_told(control, [&] { return echo_server(net, ordered, control); });
+        return until_told(net, control, [&] { return echo_server(net, ordered, control); });
       });
     });
     if (!server) return unexpected(server.error());
@@ -296,7 +302,7 @@ class StackPair {
       return run_end<Net>(wire, 0, setup, control, [&](Net& net, const StackSetup& ordered) {
         if (setup.kind == StackKind::connect) return connect_client(net, ordered);
         if (!stream) return echo_client(net, ordered);
-        return until_told(control, [&] { return Sender<Net>{net, ordered}.run(control); });
+        return until_told(net, control, [&] { return Sender<Net>{net, ordered}.run(control); });
       });
     });
     if (!client) return unexpected(client.error());
@@ -309,10 +315,12 @@ class StackPair {
   }
   StackPair(StackPair&&) = default;
   ~StackPair() {
+    // The client, forked later, holds a copy of our end of the server's socket.
     client_.stop(std::chrono::seconds{20});
     server_.stop(std::chrono::seconds{20});
   }
 
+  /// After an error the ends are out of step: it is of no more use.
   Outcome measure(const Order& order) {
     // The server first: it shall not miss the flow that the client opens at once.
     if (auto ready = tell(server_, "server", order); !ready) return ready;
@@ -363,11 +371,12 @@ tl::expected<std::vector<Sample>, std::string> measure_lossy_streams(
   if (!pair) return unexpected(pair.error());
   // The first flow takes the memory from the system page by page; the others find it there.
   if (auto first = pair->measure({std::min(setup.seconds, 0.1), 0}); !first)
-    return unexpected(first.error());
+    return unexpected("before any loss: " + first.error());
   std::vector<Sample> out;
   for (const std::uint32_t loss_ppm : losses_ppm) {
     auto sample = pair->measure({setup.seconds, loss_ppm});
-    if (!sample) return unexpected(sample.error());
+    if (!sample)
+      return unexpected(fmt::format("{} of a million packets lost: {}", loss_ppm, sample.error()));
     out.push_back(std::move(*sample));
   }
   return out;

@@ -1,4 +1,4 @@
-// bench: two processes with an in-process stack each on one wire: echo and streams, measured once.
+// bench: two processes with an in-process stack each on one wire: echo and streams.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -39,8 +39,8 @@ struct StackSetup {
                                                                const StackSetup& setup);
 
 /// The same for streams, once per loss rate and in their order, each on a fresh flow between the
-/// same two processes: where their memory happens to lie makes a tenth of the speed between pairs
-/// of processes and a hundredth within one, and what little is lost costs less than that.
+/// same two processes. Pairs of processes differ by a tenth in speed, by where their memory happens
+/// to lie; flows within one differ by a hundredth, which is what a small loss costs.
 [[nodiscard]] tl::expected<std::vector<Sample>, std::string> measure_lossy_streams(
     const Wire& wire, const StackSetup& setup, const std::vector<std::uint32_t>& losses_ppm);
 

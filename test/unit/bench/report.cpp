@@ -61,6 +61,25 @@ TEST_CASE("a subject whose reference was only measured in the other mood has no 
   CHECK_FALSE(rows[0].ratio().has_value());
 }
 
+TEST_CASE("what was measured together is compared with each other") {
+  const auto at = [](double value, std::uint32_t together, Mood mood = Mood::fast) {
+    Repeat repeat = repeat_of(value, mood);
+    repeat.together = together;
+    return repeat;
+  };
+  // Nearly twice as fast each time; the medians, of different times, say less than once.
+  const auto rows =
+      summarise({case_of("raw", "", {at(10, 1), at(100, 2), at(50, 3), at(1, 4, Mood::slow)}),
+                 case_of("ours", "raw", {at(19, 1), at(40, 4, Mood::slow), at(190, 2), at(40, 5)}),
+                 case_of("alone", "raw", {repeat_of(100, Mood::fast)})});
+  REQUIRE(rows.size() == 3);
+  CHECK_FALSE(rows[0].ratio().has_value());
+  CHECK(rows[1].value == 40);
+  CHECK(rows[1].reference_value == 50);
+  CHECK(rows[1].ratio() == 1.9);
+  CHECK(rows[2].ratio() == 2);
+}
+
 TEST_CASE("a JSON row has exactly the agreed keys, null where something does not apply") {
   Row row{.labels = {.name = "a \"b\"",
                      .wire = "veth",
