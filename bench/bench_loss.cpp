@@ -40,8 +40,7 @@ Labels labels_of(const Plan& plan, const StackSetup& setup, const std::string& w
   return labels;
 }
 
-/// Goodput at all rates, one after the other and every other time backwards: what drifts meanwhile
-/// is no loss.
+/// Goodput at all rates: too close to each other for processes of their own.
 CaseGroup bulk_group(const Plan& plan, const std::vector<double>& percents) {
   CaseGroup group{.name = "bulk"};
   std::vector<std::uint32_t> losses_ppm;
@@ -49,13 +48,8 @@ CaseGroup bulk_group(const Plan& plan, const std::vector<double>& percents) {
     group.labels.push_back(labels_of(plan, plan.bulk, "bulk", percent));
     losses_ppm.push_back(ppm_of(percent));
   }
-  group.repeat = [plan, losses_ppm, backwards = false]() mutable {
-    auto order = losses_ppm;
-    if (backwards) std::reverse(order.begin(), order.end());
-    auto samples = measure_lossy_streams(*plan.wire, plan.bulk, order);
-    if (samples && backwards) std::reverse(samples->begin(), samples->end());
-    backwards = !backwards;
-    return samples;
+  group.repeat = [plan, losses_ppm] {
+    return measure_lossy_streams(*plan.wire, plan.bulk, losses_ppm);
   };
   return group;
 }

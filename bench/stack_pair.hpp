@@ -38,9 +38,10 @@ struct StackSetup {
 [[nodiscard]] tl::expected<Sample, std::string> measure_stacks(const Wire& wire,
                                                                const StackSetup& setup);
 
-/// The same for streams, once per loss rate and in their order, each on a fresh flow between the
-/// same two processes. Pairs of processes differ by a tenth in speed, by where their memory happens
-/// to lie; flows within one differ by a hundredth, which is what a small loss costs.
+/// The same for streams, a sample per loss rate: fresh flows between the same two processes by
+/// turns, which together take the setup's seconds for each rate. Pairs of processes differ by a
+/// tenth in speed, by where their memory happens to lie; flows within one differ by a hundredth,
+/// which is what a small loss costs.
 [[nodiscard]] tl::expected<std::vector<Sample>, std::string> measure_lossy_streams(
     const Wire& wire, const StackSetup& setup, const std::vector<std::uint32_t>& losses_ppm);
 
