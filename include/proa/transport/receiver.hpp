@@ -82,7 +82,7 @@ class Receiver {
   /// A packet left, and if an acknowledgement was due it went with it. What answers a SYN, a RESET
   /// too, acknowledges it however often it is repeated: only packets of an `open` flow count.
   void on_left(Instant now, const FlowOptions& options, bool open) noexcept {
-    if (open) ++sent_since_news_;
+    if (open && ++sent_since_news_ == 0) sent_since_news_ = gaps_told_every;
     unacknowledged_ = 0;
     ack_now_ = false;
     ack_due_ = never;
@@ -119,8 +119,9 @@ class Receiver {
   // A short ack frame names each packet in eight acknowledgements; the long one covers the case
   // that all eight are lost.
   static constexpr std::uint32_t long_ack_every = 4;
-  // In packets. Every 32nd: about 1 % of what is written, and no burst takes them all.
-  static constexpr unsigned gaps_told = 8, gaps_told_every = 32;
+  // In packets. Every 128th: no burst takes them all, and it is no work to speak of; every 32nd
+  // cost a sender 0.2 % where acknowledgements are lost.
+  static constexpr unsigned gaps_told = 8, gaps_told_every = 128;
   static constexpr std::uint8_t repeat_acks_max = 16;  // 400 us of ack_delay_max
   static constexpr std::uint8_t repetitions_in_vain = 3;
 
@@ -158,7 +159,7 @@ class Receiver {
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t ce_marked_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
-  std::uint8_t sent_since_news_ = 0;  // packets, modulo 256, since something came to acknowledge
+  std::uint8_t sent_since_news_ = 0;  // packets, up to a multiple of gaps_told_every
   std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
   std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more
   std::uint8_t gap_frames_ : 2 = 0;   // modulo long_ack_every; an idle flow is small
