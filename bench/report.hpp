@@ -77,6 +77,7 @@ void print_table(std::FILE* out, const std::vector<Row>& rows);
 
 /// One JSON object, without a line end: bench, metric, unit, value, min, max, repeats, wire,
 /// placement, size, window, reference, reference_value, ratio; null where something does not apply.
+/// The ratio is Row::ratio(): of groups not that of the two medians, unless there was one repeat.
 [[nodiscard]] std::string to_json(std::string_view bench, const Row& row);
 
 }  // namespace proa::bench

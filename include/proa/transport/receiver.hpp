@@ -159,7 +159,7 @@ class Receiver {
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t ce_marked_ = 0;
   std::uint32_t repeated_parts_ = 0;  // of the reassembly, when a packet was placed last
-  std::uint8_t sent_since_news_ = 0;  // packets, up to a multiple of gaps_told_every
+  std::uint8_t sent_since_news_ = 0;  // packets; at 256 it goes back to 128, not 0
   std::uint8_t repetitions_ = 0;      // packets in a row that repeated something
   std::uint8_t repeat_acks_ = 0;      // acknowledgements to send once more
   std::uint8_t gap_frames_ : 2 = 0;   // modulo long_ack_every; an idle flow is small
